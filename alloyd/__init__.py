@@ -1,0 +1,3 @@
+"""alloyd: a self-hosted automation appliance in one executable."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""One SQLite file: a writer with group commit, read-only readers, numbered migrations."""
+
+from alloyd.db.database import Database, DatabaseSettings
+from alloyd.db.tx import Tx
+
+__all__ = ["Database", "DatabaseSettings", "Tx"]

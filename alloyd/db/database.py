@@ -1,0 +1,310 @@
+"""The database: every write is a function, writes that wait together are committed together.
+
+What waits for the writer goes into one transaction, each function in its own savepoint; one commit (one fsync,
+``synchronous=FULL``) makes them durable; only then is any caller answered. A failing function rolls back its own
+savepoint. See docs/decisions/0001-group-commit.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alloyd.db import faults
+from alloyd.db.connection import ThreadConnection, close_all, open_reader, open_writer
+from alloyd.db.tx import Tx
+from alloyd.errors import AlloydError, Code
+from alloyd.kit import crash
+from alloyd.kit.clock import Clock
+
+T = TypeVar("T")
+WriteFn = Callable[[Tx], T]
+
+FATAL_EXIT_STATUS = 74  # EX_IOERR
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Bounds of the database; the configuration's group ``data``."""
+
+    readers: int = 3
+    group_commit_max: int = 512
+    checkpoint_pages: int = 2000
+    wal_bytes_max: int = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class DatabaseStats:
+    """Counters since the start, for /metrics."""
+
+    writes: int = 0
+    commits: int = 0
+    commit_seconds: float = 0.0
+    checkpoints: int = 0
+    failures: int = 0
+
+
+def end_process(error: BaseException) -> None:
+    """After a failed fsync the only safe thing is to stop at once: recovery reads what the disk really holds."""
+    sys.stderr.write(f"alloyd: fatal: {faults.describe(error)}: {error}; the process ends without going on\n")
+    sys.stderr.flush()
+    os._exit(FATAL_EXIT_STATUS)
+
+
+Outbox = Callable[[Tx], None]
+Published = Callable[[list[Any]], None]
+_Outcome = tuple[bool, Any]
+
+
+class Database:
+    """One SQLite file with one writer and a few readers. Open with :meth:`open`, end with :meth:`close`."""
+
+    def __init__(self, path: Path, clock: Clock, settings: DatabaseSettings) -> None:
+        self.path = path
+        self.stats = DatabaseStats()
+        self.failure: str | None = None  # why the last write failed on the disk; None while all is well
+        self.on_fatal: Callable[[BaseException], None] = end_process
+        self._clock = clock
+        self._settings = settings
+        self._outbox: Outbox = lambda _tx: None
+        self._publish: Published = lambda _events: None
+        self._pending: deque[tuple[WriteFn[Any], asyncio.Future[Any]]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._writer: ThreadConnection | None = None
+        self._idle_readers: asyncio.LifoQueue[ThreadConnection] = asyncio.LifoQueue()
+        self._readers: list[ThreadConnection] = []
+        self._task: asyncio.Task[None] | None = None
+        self._changes_at_checkpoint = 0
+        self._wal_bytes_seen = 0
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock, settings: DatabaseSettings | None = None) -> Database:
+        """Open or make the file at ``path``. The schema is brought up by :mod:`alloyd.db.migrate` before this."""
+        database = cls(path, clock, settings or DatabaseSettings())
+        database._writer = await open_writer(path)
+        for _ in range(database._settings.readers):
+            reader = await open_reader(path)
+            database._readers.append(reader)
+            database._idle_readers.put_nowait(reader)
+        database._task = asyncio.create_task(database._write_loop(), name="db-writer")
+        return database
+
+    def connect_events(self, outbox: Outbox, publish: Published) -> None:
+        """``outbox(tx)`` turns what a write emitted into rows; ``publish(events)`` gets them after the commit."""
+        self._outbox = outbox
+        self._publish = publish
+
+    async def close(self) -> None:
+        """Finish what waits, checkpoint, and close every connection."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if self._writer is not None:
+            await self._writer.run(_last_checkpoint)
+            await close_all([*self._readers, self._writer])
+        self._readers.clear()
+        self._writer = None
+
+    @property
+    def queue_length(self) -> int:
+        """Writes that wait for the writer."""
+        return len(self._pending)
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    async def write(self, fn: WriteFn[T]) -> T:
+        """Run ``fn(tx)`` on the writer's thread and return its value once the commit is on disk.
+
+        ``fn`` must be plain, short and do nothing but SQL: it runs inside the group's transaction. What it raises
+        rolls back its own savepoint and is raised here. A full or failing disk raises ``unavailable``, and nothing
+        of the group is stored. The order of commits is the order of calls. Cancelling the caller does not undo it.
+        """
+        return await self.submit(fn)
+
+    def submit(self, fn: WriteFn[T]) -> asyncio.Future[T]:
+        """:meth:`write` without a coroutine: the place in the queue is taken at once."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._closing or self._writer is None:
+            future.set_exception(AlloydError(Code.UNAVAILABLE, "the database is closed", retry_after_s=5))
+            return future
+        self._pending.append((fn, future))
+        self._wake.set()
+        return future
+
+    async def _write_loop(self) -> None:
+        writer = self._writer
+        assert writer is not None
+        while True:
+            if not self._pending:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            size = min(len(self._pending), self._settings.group_commit_max)
+            batch = [self._pending.popleft() for _ in range(size)]
+            await self._commit_batch(writer, batch)
+            if self._should_checkpoint(writer):
+                await self._checkpoint(writer)
+
+    async def _commit_batch(
+        self, writer: ThreadConnection, batch: list[tuple[WriteFn[Any], asyncio.Future[Any]]]
+    ) -> None:
+        functions = [fn for fn, _future in batch]
+        try:
+            outcomes, told = await writer.run(lambda conn: self._run_group(conn, functions))
+        except Exception as error:
+            self._group_failed(error, batch)
+            return
+        if self.failure is not None:
+            self.failure = None
+        crash.reach("db.before_answer")
+        for (_fn, future), (ok, value) in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if ok:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
+        self._tell(told)
+
+    def _tell(self, told: Sequence[Tx]) -> None:
+        events: list[Any] = []
+        for tx in told:
+            events.extend(tx.outbox)
+            for hook in tx.hooks:
+                hook()
+        if events:
+            self._publish(events)
+
+    def _group_failed(self, error: Exception, batch: list[tuple[WriteFn[Any], asyncio.Future[Any]]]) -> None:
+        self.stats.failures += 1
+        if faults.is_fatal(error):
+            self.on_fatal(error)
+        if faults.is_disk_fault(error):
+            self.failure = faults.describe(error)
+        for _fn, future in batch:
+            if not future.done():
+                future.set_exception(faults.to_caller(error))
+
+    def _run_group(self, conn: sqlite3.Connection, functions: list[WriteFn[Any]]) -> tuple[list[_Outcome], list[Tx]]:
+        """On the writer's thread: one transaction for all, one savepoint for each."""
+        now = self._clock.now_ms()
+        outcomes: list[_Outcome] = []
+        told: list[Tx] = []
+        wrote = False
+        crash.reach("db.before_begin")
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            for fn in functions:
+                tx = Tx(conn, now)
+                conn.execute("SAVEPOINT one")
+                try:
+                    value = fn(tx)
+                    if tx.outbox:
+                        self._outbox(tx)
+                except Exception as error:
+                    if not conn.in_transaction or faults.is_disk_fault(error):
+                        raise  # SQLite gave up the whole transaction, or the disk did: nobody may be told "done"
+                    conn.execute("ROLLBACK TO one")
+                    conn.execute("RELEASE one")
+                    outcomes.append((False, error))
+                    continue
+                conn.execute("RELEASE one")
+                wrote = True
+                outcomes.append((True, value))
+                if tx.outbox or tx.hooks:
+                    told.append(tx)
+            if wrote:
+                started = time.perf_counter()
+                crash.reach("db.before_commit")
+                conn.execute("COMMIT")
+                crash.reach("db.after_commit")
+                self.stats.commit_seconds += time.perf_counter() - started
+                self.stats.commits += 1
+                self.stats.writes += len(functions)
+            else:
+                conn.execute("ROLLBACK")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise
+        return outcomes, told
+
+    # -- checkpoints -----------------------------------------------------------------------------------------
+
+    def _should_checkpoint(self, writer: ThreadConnection) -> bool:
+        changed = writer.total_changes - self._changes_at_checkpoint
+        return changed >= self._settings.checkpoint_pages or self._wal_bytes() > self._wal_bytes_seen
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except OSError:
+            return 0
+
+    async def _checkpoint(self, writer: ThreadConnection) -> None:
+        """Move committed pages into the file. Not in the way of an answer: the callers have theirs already."""
+        truncate = self._wal_bytes() > self._settings.wal_bytes_max
+        try:
+            await writer.run(lambda conn: _checkpoint_now(conn, truncate=truncate))
+        except sqlite3.Error as error:
+            if faults.is_fatal(error):
+                self.on_fatal(error)
+            self.failure = faults.describe(error)
+            return
+        self.stats.checkpoints += 1
+        self._changes_at_checkpoint = writer.total_changes
+        # Growth beyond this means a reader kept the log from starting over; look again then.
+        floor = self._settings.checkpoint_pages * 4096
+        self._wal_bytes_seen = max(self._wal_bytes() * 5 // 4, floor)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``fn(connection)`` on a reader's thread, in one snapshot, and return its value.
+
+        The connection can't write. A caller waits while all readers are busy.
+        """
+        reader = await self._idle_readers.get()
+        try:
+            return await asyncio.shield(asyncio.ensure_future(reader.run(lambda conn: _in_snapshot(conn, fn))))
+        except asyncio.CancelledError:
+            reader.interrupt_now()
+            raise
+        finally:
+            self._idle_readers.put_nowait(reader)
+
+    async def run_maintenance(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``fn`` on the writer's thread outside any transaction, between groups: vacuum and its like."""
+        assert self._writer is not None
+        return await self._writer.run(fn)
+
+
+def _in_snapshot(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+    conn.execute("BEGIN")
+    try:
+        return fn(conn)
+    finally:
+        conn.execute("ROLLBACK")
+
+
+def _checkpoint_now(conn: sqlite3.Connection, *, truncate: bool) -> None:
+    crash.reach("db.before_checkpoint")
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)" if truncate else "PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    crash.reach("db.after_checkpoint")
+
+
+def _last_checkpoint(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA optimize")
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

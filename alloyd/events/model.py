@@ -1,0 +1,83 @@
+"""What an event is, and how it looks on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from alloyd.kit.clock import rfc3339
+
+_ENCODER = msgspec.json.Encoder()
+
+TERMINAL_RUN_KINDS = frozenset({"workflow.run.completed", "workflow.run.failed", "workflow.run.cancelled"})
+
+
+class Event:
+    """Something that happened, in one organization.
+
+    Made by a write function and given to ``tx.emit``; ``id`` and ``created_at`` are set when its row is written.
+    ``payload`` is a JSON object, or its encoding.
+    """
+
+    __slots__ = (
+        "_encoded",
+        "created_at",
+        "id",
+        "kind",
+        "node_key",
+        "org_id",
+        "payload",
+        "run_id",
+        "subject",
+        "workflow_id",
+    )
+
+    def __init__(
+        self,
+        org_id: str,
+        kind: str,
+        subject: str,
+        payload: bytes | dict[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        workflow_id: str | None = None,
+        node_key: str | None = None,
+        id: int = 0,  # noqa: A002  # the wire's own word
+        created_at: int = 0,
+    ) -> None:
+        self.org_id = org_id
+        self.kind = kind
+        self.subject = subject
+        self.payload = payload if isinstance(payload, bytes) else _ENCODER.encode(payload or {})
+        self.run_id = run_id
+        self.workflow_id = workflow_id
+        self.node_key = node_key
+        self.id = id
+        self.created_at = created_at
+        self._encoded: bytes | None = None
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether nothing more will be told of this event's run."""
+        return self.kind in TERMINAL_RUN_KINDS
+
+    def to_json(self) -> bytes:
+        """The bare event as every stream sends it; encoded once, however many readers there are."""
+        if self._encoded is None:
+            wire: dict[str, Any] = {
+                "id": str(self.id),
+                "kind": self.kind,
+                "organization_id": self.org_id,
+                "subject": self.subject,
+            }
+            if self.run_id is not None:
+                wire["run_id"] = self.run_id
+            if self.workflow_id is not None:
+                wire["workflow_id"] = self.workflow_id
+            if self.node_key is not None:
+                wire["node_key"] = self.node_key
+            wire["payload"] = msgspec.Raw(self.payload)
+            wire["timestamp"] = rfc3339(self.created_at)
+            self._encoded = _ENCODER.encode(wire)
+        return self._encoded

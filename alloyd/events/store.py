@@ -1,0 +1,84 @@
+"""All SQL of events."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from alloyd.db.tx import Tx
+from alloyd.events.model import Event
+
+_INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) "
+_INSERT += "VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
+
+
+def find_last_id(conn: sqlite3.Connection) -> int:
+    """The newest event's id, 0 when there is none yet."""
+    row = conn.execute("SELECT max(id) FROM events").fetchone()
+    return row[0] or 0
+
+
+def insert_events(tx: Tx, events: list[Event], first_id: int) -> None:
+    """Write ``events`` with ids from ``first_id`` on and the transaction's time."""
+    rows = []
+    for event_id, event in enumerate(events, start=first_id):
+        event.id = event_id
+        event.created_at = tx.now
+        rows.append(
+            (
+                event_id,
+                event.org_id,
+                event.kind,
+                event.subject,
+                event.run_id,
+                event.workflow_id,
+                event.node_key,
+                event.payload,
+                tx.now,
+            )
+        )
+    tx.executemany(_INSERT, rows)
+
+
+def list_of_run(conn: sqlite3.Connection, org_id: str, run_id: str, after_id: int, limit: int) -> list[Event]:
+    """Events of one run with ids above ``after_id``, oldest first."""
+    rows = conn.execute(
+        "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
+        "WHERE run_id = ? AND org_id = ? AND id > ? ORDER BY id LIMIT ?",
+        (run_id, org_id, after_id, limit),
+    )
+    return [_event(row) for row in rows]
+
+
+def list_of_orgs(conn: sqlite3.Connection, org_ids: Collection[str], after_id: int, limit: int) -> list[Event]:
+    """Events of any of ``org_ids`` with ids above ``after_id``, oldest first."""
+    found: list[Event] = []
+    for org_id in org_ids:
+        rows = conn.execute(
+            "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
+            "WHERE org_id = ? AND id > ? ORDER BY id LIMIT ?",
+            (org_id, after_id, limit),
+        )
+        found.extend(_event(row) for row in rows)
+    found.sort(key=lambda event: event.id)
+    return found[:limit]
+
+
+def exists(conn: sqlite3.Connection, org_ids: Collection[str], event_id: int) -> bool:
+    """Whether an event of that id is there for a reader of ``org_ids``."""
+    row = conn.execute("SELECT org_id FROM events WHERE id = ?", (event_id,)).fetchone()
+    return row is not None and row[0] in org_ids
+
+
+def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, str, int]) -> Event:
+    return Event(
+        row[1],
+        row[2],
+        row[3],
+        row[7].encode(),
+        run_id=row[4],
+        workflow_id=row[5],
+        node_key=row[6],
+        id=row[0],
+        created_at=row[8],
+    )

@@ -1,0 +1,1 @@
+"""Pure pieces that know none of alloyd's nouns."""

@@ -1,0 +1,57 @@
+"""Named places where a test may kill the process, to show that nothing acknowledged is lost there.
+
+``ALLOYD_CRASH_AT=db.before_commit`` ends the process the first time that place is reached, with no clean-up, as
+``kill -9`` would; ``db.before_commit:7`` the seventh time. Unset, which is always so in production, reaching a
+place costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+
+EXIT_STATUS = 137
+
+POINTS = (
+    "db.before_begin",
+    "db.before_commit",
+    "db.after_commit",
+    "db.before_answer",
+    "db.before_checkpoint",
+    "db.after_checkpoint",
+    "blob.created",
+    "blob.written",
+    "blob.fsynced",
+    "blob.renamed",
+    "blob.directory_fsynced",
+    "storage.before_swap",
+    "storage.after_swap",
+    "sweep.before_unlink",
+    "sweep.after_unlink",
+    "engine.taken",
+    "engine.before_step",
+    "engine.after_step",
+    "engine.before_record",
+    "engine.after_record",
+    "engine.timer_fired",
+    "trigger.before_answer",
+)
+
+
+def _parse(setting: str) -> tuple[str, int]:
+    name, _, count = setting.partition(":")
+    if name and name not in POINTS:
+        raise ValueError(f"ALLOYD_CRASH_AT: no such place {name!r}; there are: {', '.join(POINTS)}")
+    return name, int(count or "1")
+
+
+_armed_name, _left = _parse(os.environ.get("ALLOYD_CRASH_AT", ""))
+
+
+def reach(name: str) -> None:
+    """Say that the program is at ``name``, one of :data:`POINTS`. Ends the process if it is armed for it."""
+    if _armed_name != name:
+        return
+    global _left  # noqa: PLW0603  # a countdown for the life of the process
+    _left -= 1
+    if _left <= 0:
+        os._exit(EXIT_STATUS)

@@ -1,0 +1,1 @@
+"""The contracts: each translates in, calls a capability, translates out, and decides nothing."""

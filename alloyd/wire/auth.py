@@ -1,0 +1,89 @@
+"""Credentials to principals: one authenticator a surface, none tries another's credential."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from aiohttp import web
+
+from alloyd.domain.keys.service import KeyService
+from alloyd.domain.orgs.service import OrgService
+from alloyd.errors import AlloydError, Code
+from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
+
+# On the data directory's socket only: which organization the operator acts in, by id or slug.
+OPERATOR_ORG_HEADER = "X-Alloyd-Organization"
+
+# What a surface accepts of a key: its own broad scope, and on the control plane the finer ones.
+_SURFACE_ACCEPTS: dict[str, frozenset[str]] = {
+    "private": frozenset({"private"}),
+    "control": frozenset({"control"}) | FINE_SCOPES,
+}
+
+
+def unauthorized() -> AlloydError:
+    """The same words whatever is wrong with the credential."""
+    return AlloydError(Code.UNAUTHORIZED, "a valid credential for this API is needed")
+
+
+class Authenticator(ABC):
+    """Turns what a request carries into a principal of one surface."""
+
+    @abstractmethod
+    def find(self, request: web.Request) -> Principal | None:
+        """The principal if it is known without waiting."""
+
+    @abstractmethod
+    async def authenticate(self, request: web.Request) -> Principal:
+        """The principal, or raises ``unauthorized``."""
+
+
+def read_api_key_header(request: web.Request) -> str | None:
+    """The raw key in ``api-key``; a Bearer header does not count."""
+    return request.headers.get("api-key")
+
+
+def read_bearer(request: web.Request) -> str | None:
+    """The token of ``Authorization: Bearer``; the scheme's case does not matter."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+class KeyAuthenticator(Authenticator):
+    """API keys, read from where the surface wants them."""
+
+    def __init__(self, keys: KeyService, surface: str, read: Callable[[web.Request], str | None]) -> None:
+        self._keys = keys
+        self._surface = surface
+        self._read = read
+        self._accepts = _SURFACE_ACCEPTS[surface]
+
+    def find(self, request: web.Request) -> Principal | None:
+        raw = self._read(request)
+        return None if raw is None else self._keys.find_cached(raw, self._surface, self._accepts)
+
+    async def authenticate(self, request: web.Request) -> Principal:
+        raw = self._read(request)
+        principal = None if raw is None else await self._keys.authenticate(raw, self._surface, self._accepts)
+        if principal is None:
+            raise unauthorized()
+        return principal
+
+
+class OperatorAuthenticator(Authenticator):
+    """Whoever may open the data directory's socket (mode 0600) is the operator, in the organization it names."""
+
+    def __init__(self, orgs: OrgService, surface: str) -> None:
+        self._orgs = orgs
+        self._surface = surface
+
+    def find(self, request: web.Request) -> Principal | None:
+        return None
+
+    async def authenticate(self, request: web.Request) -> Principal:
+        named = request.headers.get(OPERATOR_ORG_HEADER)
+        org = await (self._orgs.get_by_name(named) if named else self._orgs.get_default())
+        return Principal(
+            Kind.OPERATOR, "operator", org.id, Role.OWNER, SCOPES, surface=self._surface, platform_admin=True
+        )

@@ -1,0 +1,1 @@
+"""The control contract: everything an organization's people manage, enveloped, under /v1."""

@@ -1,0 +1,120 @@
+"""The control contract's dialect: the five-key envelope around every JSON answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from alloyd.errors import AlloydError
+from alloyd.kit.clock import Clock, rfc3339
+from alloyd.principal import Principal
+from alloyd.wire.auth import Authenticator
+from alloyd.wire.route import Call, Route
+from alloyd.wire.surface import Surface
+
+_ENCODER = msgspec.json.Encoder()
+VERSION = "1.0"
+
+
+class ControlSurface(Surface):
+    """``{meta, context, data, error, links}`` with ``Authorization: Bearer``."""
+
+    name = "control"
+    prefix = "/v1"
+    uuid_request_ids = True
+
+    def __init__(self, routes: Sequence[Route], authenticator: Authenticator, clock: Clock) -> None:
+        super().__init__(routes)
+        self._authenticator = authenticator
+        self._clock = clock
+
+    def find_principal(self, request: web.Request) -> Principal | None:
+        return self._authenticator.find(request)
+
+    async def authenticate(self, request: web.Request) -> Principal:
+        return await self._authenticator.authenticate(request)
+
+    def encode(self, call: Call, value: Any) -> bytes:
+        links = {"self": call.request.path_qs, **(call.links or {})}
+        return self._envelope(call.request_id, call, call.status, value, None, links)
+
+    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+        told: dict[str, Any] = {"code": error.code.value, "message": error.message}
+        details = error.details if error.details is not None else ({"field": error.field} if error.field else None)
+        if details is not None:
+            told["details"] = details
+        return self._envelope(request_id, call, status, None, told, {})
+
+    def _envelope(
+        self, request_id: str, call: Call | None, status: int, data: Any, error: Any, links: dict[str, str]
+    ) -> bytes:
+        principal = call.principal if call else None
+        return _ENCODER.encode(
+            {
+                "meta": {
+                    "request_id": request_id,
+                    "trace_id": (call.trace_id if call else None) or request_id,
+                    "timestamp": rfc3339(self._clock.now_ms()),
+                    "status": status,
+                    "version": VERSION,
+                },
+                "context": {
+                    "principal_id": principal.id if principal else None,
+                    "organization_id": principal.org_id if principal else None,
+                    "team_id": principal.team_id if principal else None,
+                },
+                "data": data,
+                "error": error,
+                "links": links,
+            }
+        )
+
+    def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return _envelope_schema(schema, {"type": "null"})
+
+    def describe_error(self) -> dict[str, Any]:
+        error = {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "details": {}},
+        }
+        return _envelope_schema({"type": "null"}, error)
+
+    def describe_security(self) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+def _envelope_schema(data: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
+    nullable_id = {"type": ["string", "null"]}
+    return {
+        "type": "object",
+        "required": ["meta", "context", "data", "error", "links"],
+        "properties": {
+            "meta": {
+                "type": "object",
+                "required": ["request_id", "trace_id", "timestamp", "status", "version"],
+                "properties": {
+                    "request_id": {"type": "string", "format": "uuid"},
+                    "trace_id": {"type": "string", "format": "uuid"},
+                    "timestamp": {"type": "string", "format": "date-time"},
+                    "status": {"type": "integer"},
+                    "version": {"const": VERSION},
+                },
+            },
+            "context": {
+                "type": "object",
+                "required": ["principal_id", "organization_id", "team_id"],
+                "properties": {
+                    "principal_id": nullable_id,
+                    "organization_id": nullable_id,
+                    "team_id": nullable_id,
+                },
+            },
+            "data": data,
+            "error": error,
+            "links": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }

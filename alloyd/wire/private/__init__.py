@@ -1,0 +1,1 @@
+"""The private contract: an organization's storage, and starting its workflows, under /api/private."""

@@ -1,0 +1,57 @@
+"""The private contract's dialect: its credential, envelope and error body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from alloyd.errors import AlloydError
+from alloyd.principal import Principal
+from alloyd.wire.auth import Authenticator
+from alloyd.wire.route import Call, Route
+from alloyd.wire.surface import Surface
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class PrivateSurface(Surface):
+    """``{"success": true, "data": …}`` with the header ``api-key``."""
+
+    name = "private"
+    prefix = "/api/private"
+
+    def __init__(self, routes: Sequence[Route], authenticator: Authenticator) -> None:
+        super().__init__(routes)
+        self._authenticator = authenticator
+
+    def find_principal(self, request: web.Request) -> Principal | None:
+        return self._authenticator.find(request)
+
+    async def authenticate(self, request: web.Request) -> Principal:
+        return await self._authenticator.authenticate(request)
+
+    def encode(self, call: Call, value: Any) -> bytes:
+        return _ENCODER.encode({"success": True, "data": value})
+
+    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+        return _ENCODER.encode({"success": False, "error": error.code.value, "message": error.message})
+
+    def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["success", "data"],
+            "properties": {"success": {"const": True}, "data": schema},
+        }
+
+    def describe_error(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["success", "error", "message"],
+            "properties": {"success": {"const": False}, "error": {"type": "string"}, "message": {"type": "string"}},
+        }
+
+    def describe_security(self) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "header", "name": "api-key"}

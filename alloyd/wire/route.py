@@ -1,0 +1,135 @@
+"""A route as data: what it needs, takes and answers. Requests are checked and openapi.json is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from alloyd.errors import AlloydError, Code
+from alloyd.principal import ACTIONS, Principal
+
+if TYPE_CHECKING:
+    from alloyd.wire.surface import Surface
+
+# Besides an action of principal.ACTIONS a route may declare one of these.
+PUBLIC: Final = "public"  # nobody needs to be authenticated
+SIGNED_IN: Final = "signed-in"  # any principal of the surface
+OPERATOR: Final = "operator"  # only on the data directory's socket
+
+STATUS: Final[Mapping[Code, int]] = {
+    Code.BAD_REQUEST: 400,
+    Code.UNAUTHORIZED: 401,
+    Code.FORBIDDEN: 403,
+    Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.CONFLICT: 409,
+    Code.TOO_LARGE: 413,
+    Code.UNPROCESSABLE: 422,
+    Code.RATE_LIMITED: 429,
+    Code.INTERNAL: 500,
+    Code.UPSTREAM_FAILED: 502,
+    Code.UNAVAILABLE: 503,
+}
+
+
+class Call:
+    """One request on its way through a handler.
+
+    ``query`` and ``body`` are what the route declares, already checked; ``body_bytes`` the JSON as it came. A
+    handler may set ``status`` and add to ``headers`` and ``links`` before it returns.
+    """
+
+    __slots__ = (
+        "body",
+        "body_bytes",
+        "headers",
+        "links",
+        "principal",
+        "query",
+        "request",
+        "request_id",
+        "route",
+        "status",
+        "trace_id",
+    )
+
+    def __init__(self, request: web.Request, route: Route, request_id: str) -> None:
+        self.request = request
+        self.route = route
+        self.request_id = request_id
+        self.trace_id: str | None = None
+        self.principal: Principal | None = None
+        self.query: Any = None
+        self.body: Any = None
+        self.body_bytes: bytes = b""
+        self.status = route.status
+        self.headers: dict[str, str] | None = None
+        self.links: dict[str, str] | None = None
+
+    @property
+    def who(self) -> Principal:
+        """The authenticated caller; only a public route may be without one."""
+        if self.principal is None:
+            raise AlloydError(Code.UNAUTHORIZED, "authentication is needed")
+        return self.principal
+
+    def param(self, name: str) -> str:
+        """A segment of the path, decoded once."""
+        return self.request.match_info[name]
+
+    def add_header(self, name: str, value: str) -> None:
+        """Send one more header with the answer."""
+        if self.headers is None:
+            self.headers = {}
+        self.headers[name] = value
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path of a surface.
+
+    ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR. ``query`` and ``body`` are msgspec structs (``body``
+    may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the envelope.
+    ``raw`` routes read their body themselves; ``streams`` routes return a response of their own. ``statuses`` are
+    the error statuses that the contract names besides those every route has.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    permission: str
+    summary: str
+    query: type | None = None
+    body: Any = None
+    output: Any = None
+    status: int = 200
+    statuses: tuple[int, ...] = ()
+    raw: bool = False
+    streams: str | None = None
+    body_bytes_max: int | None = None
+    request_media_type: str = "application/json"
+
+    def __post_init__(self) -> None:
+        if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:
+            raise ValueError(f"{self.method} {self.path}: no such permission: {self.permission!r}")
+        HTTPStatus(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoute:
+    """A route with the surface it belongs to: what the server serves and openapi.json tells."""
+
+    surface: Surface
+    route: Route
+
+    @property
+    def path(self) -> str:
+        """The whole path, with the surface's prefix."""
+        return self.surface.prefix + self.route.path

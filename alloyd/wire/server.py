@@ -1,0 +1,213 @@
+"""Binds routes to aiohttp: one pipeline for every request, built once for each route.
+
+Request id, credential, permission, query, body, handler, envelope, in that order: a credential is checked before the
+body is read, and a permission before a resource is looked up. There is no middleware, so a route's pipeline is all
+that runs for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+
+from alloyd.errors import AlloydError, Code
+from alloyd.kit.ids import is_uuid, new_id
+from alloyd.principal import Principal
+from alloyd.wire import body
+from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call, Route
+from alloyd.wire.surface import Surface
+
+log = structlog.get_logger("alloyd.wire")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_STANDING_HEADERS = {
+    "Content-Type": "application/json",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Server": "alloyd",
+}
+
+Authorize = Callable[[Principal, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """Bounds of every request; the configuration's groups ``http`` and ``limits``."""
+
+    body_bytes_max: int = 1024 * 1024
+    read_timeout_s: float = 30.0
+    json_depth_max: int = 64
+
+
+@dataclass(slots=True)
+class RouteStats:
+    """Counters of one route since the start, for /metrics."""
+
+    by_status: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Server:
+    """The surfaces of one listener. ``authorize(principal, action)`` raises ``forbidden`` when it may not."""
+
+    def __init__(self, surfaces: Sequence[Surface], authorize: Callable[[Principal, str], None], limits: WireLimits):
+        self.surfaces = tuple(surfaces)
+        self.limits = limits
+        self.stats: dict[tuple[str, str], RouteStats] = {}
+        self._authorize = authorize
+        self._methods: dict[str, set[str]] = {}
+
+    def bound_routes(self) -> list[BoundRoute]:
+        """Every route that is served."""
+        return [BoundRoute(surface, route) for surface in self.surfaces for route in surface.routes]
+
+    def build(self) -> web.Application:
+        """The aiohttp application: each path with and without a trailing slash, and a last route for the rest."""
+        app = web.Application(client_max_size=0)
+        for bound in self.bound_routes():
+            handle = self._pipeline(bound.surface, bound.route)
+            stem = bound.path.rstrip("/")
+            for path in {stem or "/", f"{stem}/"}:
+                app.router.add_route(bound.route.method, path, handle)
+                self._methods.setdefault(path, set()).add(bound.route.method)
+                if bound.route.method == "GET":
+                    app.router.add_route("HEAD", path, handle)
+                    self._methods[path].add("HEAD")
+        app.router.add_route("*", "/{tail:.*}", self._unmatched)
+        self._app = app
+        return app
+
+    def _pipeline(self, surface: Surface, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        decoder = None if route.body is None else msgspec.json.Decoder(route.body)
+        body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
+        read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
+        action = None if route.permission in (PUBLIC, SIGNED_IN, OPERATOR) else route.permission
+        stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
+        authorize, handler, uuid_ids = self._authorize, route.handler, surface.uuid_request_ids
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            started = time.perf_counter()
+            headers = request.headers
+            call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
+            call.trace_id = trace_id_of(headers.get("traceparent"))
+            try:
+                if route.permission != PUBLIC:
+                    call.principal = surface.find_principal(request) or await surface.authenticate(request)
+                    if action is not None:
+                        authorize(call.principal, action)
+                if route.query is not None:
+                    call.query = body.decode_query(request, route.query)
+                if decoder is not None:
+                    call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
+                    if call.body_bytes != b"{}":
+                        body.check_json_type(request)
+                    call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+                value = await handler(call)
+                if isinstance(value, web.StreamResponse):
+                    response = value
+                else:
+                    response = _respond(surface.encode(call, value), call.status, call.request_id, call.headers)
+            except Exception as error:
+                response = self._refuse(surface, error, call)
+            stats.seconds += time.perf_counter() - started
+            stats.by_status[response.status] = stats.by_status.get(response.status, 0) + 1
+            return response
+
+        return handle
+
+    def _refuse(self, surface: Surface, error: Exception, call: Call) -> web.StreamResponse:
+        known = to_alloyd_error(error)
+        status = STATUS[known.code]
+        if status >= 500:
+            log.error(
+                "request failed",
+                request_id=call.request_id,
+                method=call.request.method,
+                route=call.route.path,
+                reason=known.log or known.message,
+                exc_info=error if known.code is Code.INTERNAL else None,
+            )
+        else:
+            log.debug("request refused", request_id=call.request_id, route=call.route.path, reason=known.message)
+        text = surface.encode_error(known, status, call.request_id, call)
+        return _respond(text, status, call.request_id, error_headers(known))
+
+    async def _unmatched(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        surface = self._surface_of(path)
+        request_id = request_id_of(request.headers.get("X-Request-Id"), surface.uuid_request_ids)
+        allowed = await self._allowed_methods(request)
+        if allowed:
+            error = AlloydError(Code.METHOD_NOT_ALLOWED, f"{request.method} is not served here; try {allowed}")
+            extra = {"Allow": allowed}
+        else:
+            error = AlloydError(Code.NOT_FOUND, "there is nothing at this path")
+            extra = {}
+        status = STATUS[error.code]
+        return _respond(surface.encode_error(error, status, request_id, None), status, request_id, extra)
+
+    async def _allowed_methods(self, request: web.Request) -> str:
+        """The methods of the routes whose path matches, for ``Allow``."""
+        found: set[str] = set()
+        for resource in self._app.router.resources():
+            if resource.canonical == "/{tail}":
+                continue
+            _match, methods = await resource.resolve(request)
+            found |= methods
+        return ", ".join(sorted(found))
+
+    def _surface_of(self, path: str) -> Surface:
+        """The surface in whose dialect an unknown path is refused: the longest prefix that matches."""
+        inside = [s for s in self.surfaces if path == s.prefix or path.startswith(f"{s.prefix}/") or not s.prefix]
+        return max(inside or self.surfaces[:1], key=lambda s: len(s.prefix))
+
+
+def to_alloyd_error(error: BaseException) -> AlloydError:
+    """What the caller is told: everything unforeseen is ``internal`` and says nothing of the inside."""
+    if isinstance(error, AlloydError):
+        return error
+    if isinstance(error, web.RequestPayloadError | ConnectionError):
+        return AlloydError(Code.BAD_REQUEST, "body: broken off or badly encoded", field="body")
+    if isinstance(error, asyncio.TimeoutError):
+        return AlloydError(Code.UNAVAILABLE, "took too long; try again", retry_after_s=5)
+    return AlloydError(Code.INTERNAL, "an internal error; the log has it under this request id", log=repr(error))
+
+
+def error_headers(error: AlloydError) -> dict[str, str] | None:
+    """Headers that go with an error."""
+    if error.retry_after_s is None and error.code not in (Code.RATE_LIMITED, Code.UNAVAILABLE):
+        return None
+    return {"Retry-After": str(max(1, error.retry_after_s or 1))}
+
+
+def request_id_of(given: str | None, uuid_only: bool) -> str:
+    """A valid incoming request id is kept, any other replaced."""
+    if given is None:
+        return new_id()
+    if is_uuid(given) or (not uuid_only and _REQUEST_ID.match(given)):
+        return given
+    return new_id()
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace id of a valid W3C ``traceparent``, as a UUID."""
+    match = _TRACEPARENT.match(traceparent) if traceparent else None
+    return str(uuid.UUID(hex=match[1])) if match else None
+
+
+def _respond(data: bytes, status: int, request_id: str, extra: dict[str, str] | None) -> web.Response:
+    headers = CIMultiDict(_STANDING_HEADERS)
+    headers["X-Request-Id"] = request_id
+    if extra:
+        headers.update(extra)
+    return web.Response(body=data, status=status, headers=headers)

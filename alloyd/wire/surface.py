@@ -1,0 +1,53 @@
+"""A surface: one contract's prefix, credential and dialect over a list of routes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from alloyd.errors import AlloydError
+from alloyd.principal import Principal
+from alloyd.wire.route import Call, Route
+
+
+class Surface(ABC):
+    """One contract. Subclasses say how it authenticates and how its bodies look."""
+
+    name: str
+    prefix: str
+    # Whether request ids must be UUIDs, as the control envelope promises.
+    uuid_request_ids: bool = False
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+
+    @abstractmethod
+    def find_principal(self, request: web.Request) -> Principal | None:
+        """The caller if that is known without waiting (a cached key); None to ask :meth:`authenticate`."""
+
+    @abstractmethod
+    async def authenticate(self, request: web.Request) -> Principal:
+        """The caller, or raises ``unauthorized``. Runs before the body is read and the resource looked up."""
+
+    @abstractmethod
+    def encode(self, call: Call, value: Any) -> bytes:
+        """A success body."""
+
+    @abstractmethod
+    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+        """An error body. ``call`` is None when no route matched."""
+
+    def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The JSON Schema of a success body whose value has ``schema``."""
+        return schema
+
+    @abstractmethod
+    def describe_error(self) -> dict[str, Any]:
+        """The JSON Schema of an error body."""
+
+    @abstractmethod
+    def describe_security(self) -> dict[str, Any]:
+        """The OpenAPI security scheme of this surface's credential."""
