@@ -1,0 +1,48 @@
+"""The configuration: what can be set, how it is read, and what is in force."""
+
+from __future__ import annotations
+
+from alloyd.config.faults import ConfigFaults, Fault
+from alloyd.config.load import load_config
+from alloyd.config.model import (
+    AuthConfig,
+    Config,
+    DataConfig,
+    EgressConfig,
+    EngineConfig,
+    EventsConfig,
+    HttpConfig,
+    LimitsConfig,
+    LogConfig,
+    MetricsConfig,
+    RetentionConfig,
+    StorageConfig,
+)
+from alloyd.config.reload import LiveConfig, diff_reload, merge_live, reloadable
+from alloyd.config.secret import Secret
+from alloyd.config.show import effective, masked
+
+__all__ = [
+    "AuthConfig",
+    "Config",
+    "ConfigFaults",
+    "DataConfig",
+    "EgressConfig",
+    "EngineConfig",
+    "EventsConfig",
+    "Fault",
+    "HttpConfig",
+    "LimitsConfig",
+    "LiveConfig",
+    "LogConfig",
+    "MetricsConfig",
+    "RetentionConfig",
+    "Secret",
+    "StorageConfig",
+    "diff_reload",
+    "effective",
+    "load_config",
+    "masked",
+    "merge_live",
+    "reloadable",
+]

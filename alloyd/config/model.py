@@ -1,0 +1,236 @@
+"""Every setting: its type, default, bounds, unit and meaning. The example file and the docs are made from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from alloyd.config import rules
+from alloyd.config.fields import choice, number, secret, text, texts
+from alloyd.config.secret import Secret
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+TIB: Final = 1024 * GIB
+DAY_MS: Final = 24 * 60 * 60 * 1000
+
+NO_SOURCES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of settings."""
+
+
+class HttpConfig(Group, frozen=True, kw_only=True):
+    """The HTTP server."""
+
+    host: Annotated[str, text("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, number("TCP port to listen on; 0 takes a free one.", 0, 65535)] = 3001
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        texts(
+            "Address ranges of reverse proxies whose X-Forwarded-* headers are believed; from anyone else they"
+            " are ignored.",
+            rules.network,
+            live=True,
+        ),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        texts("Host names that requests may be addressed to; empty means any.", rules.host, live=True),
+    ] = ()
+    headers_bytes_max: Annotated[int, number("Largest request line, and largest single header.", KIB, MIB, "bytes")] = (
+        16 * KIB
+    )
+    body_bytes_max: Annotated[int, number("Largest JSON request body.", KIB, 64 * MIB, "bytes")] = MIB
+    read_timeout_s: Annotated[
+        int, number("A request body without progress for this long is given up.", 1, 3600, "seconds")
+    ] = 30
+    keepalive_timeout_s: Annotated[
+        int, number("How long an idle connection is kept open for the next request.", 1, 3600, "seconds")
+    ] = 75
+
+
+class DataConfig(Group, frozen=True, kw_only=True):
+    """The data directory and the database."""
+
+    dir: Annotated[
+        str, text("Directory of database, files and keys; a relative one starts where alloyd was started.")
+    ] = "./data"
+    readers: Annotated[int, number("Read-only database connections.", 1, 64)] = 3
+    group_commit_max: Annotated[
+        int, number("Most writes that share one transaction and its fsync.", 1, 10_000, "writes")
+    ] = 512
+    checkpoint_pages: Annotated[
+        int, number("Pages in the write-ahead log at which it is copied back.", 100, 1_000_000, "pages")
+    ] = 2000
+    disk_free_bytes_min: Annotated[
+        int,
+        number("With less free disk than this, new work is refused; what runs goes on.", 0, TIB, "bytes", live=True),
+    ] = 256 * MIB
+
+
+class AuthConfig(Group, frozen=True, kw_only=True):
+    """Keys and passwords."""
+
+    key_cache_max: Annotated[int, number("API keys kept in memory.", 1, 1_000_000, "keys")] = 10_000
+    key_last_used_flush_s: Annotated[
+        int, number("How often the times of last use are written down.", 1, 3600, "seconds")
+    ] = 60
+    password_bytes_min: Annotated[int, number("Shortest password.", 8, 128, "bytes")] = 12
+
+
+class StorageConfig(Group, frozen=True, kw_only=True):
+    """File storage."""
+
+    max_upload_bytes: Annotated[int, number("Largest uploaded file.", 1, TIB, "bytes", live=True)] = 10 * MIB
+    sweep_interval_s: Annotated[
+        int, number("How often files that no row names any more are deleted.", 1, 86_400, "seconds")
+    ] = 60
+    uploads_max: Annotated[int, number("Uploads at one time.", 1, 10_000, "uploads")] = 64
+
+
+class EngineConfig(Group, frozen=True, kw_only=True):
+    """Running workflows."""
+
+    running_max: Annotated[int, number("Runs at one time.", 1, 100_000, "runs", live=True)] = 256
+    running_per_org_max: Annotated[
+        int, number("Runs of one organization at one time.", 1, 100_000, "runs", live=True)
+    ] = 128
+    queued_per_org_max: Annotated[
+        int, number("Waiting runs of one organization; further ones are refused.", 1, 100_000_000, "runs", live=True)
+    ] = 1_000_000
+    starts_per_s_per_org: Annotated[
+        int,
+        number("Runs that one organization may start in a second; 0 means no limit.", 0, 1_000_000, "runs", live=True),
+    ] = 0
+    steps_running_max: Annotated[int, number("Steps at one time, over all runs.", 1, 100_000, "steps")] = 512
+    step_timeout_ms: Annotated[int, number("A step's time, where its node sets none.", 1, DAY_MS, "milliseconds")] = (
+        300_000
+    )
+    run_deadline_ms: Annotated[
+        int, number("A run's time from its start, where its workflow sets none.", 1, 365 * DAY_MS, "milliseconds")
+    ] = DAY_MS
+    payload_bytes_max: Annotated[int, number("Largest input of a run.", KIB, 64 * MIB, "bytes")] = MIB
+    step_output_bytes_max: Annotated[int, number("Largest output of a step.", KIB, 64 * MIB, "bytes")] = MIB
+    context_bytes_max: Annotated[int, number("Largest sum of a run's input and outputs.", KIB, 256 * MIB, "bytes")] = (
+        4 * MIB
+    )
+    nodes_max: Annotated[int, number("Most nodes in a workflow.", 1, 10_000, "nodes")] = 500
+    shutdown_grace_s: Annotated[
+        int, number("At a stop, how long running steps may take to end.", 0, 3600, "seconds")
+    ] = 20
+    wait_s_max: Annotated[int, number("Longest that a request may wait for the end of a run.", 1, 3600, "seconds")] = 60
+
+
+class EventsConfig(Group, frozen=True, kw_only=True):
+    """Live events."""
+
+    reader_queue_max: Annotated[
+        int,
+        number(
+            "Events that may wait for one reader; a slower reader is caught up from the table.", 1, 1_000_000, "events"
+        ),
+    ] = 1000
+    heartbeat_s: Annotated[int, number("A sign of life on a quiet stream.", 1, 600, "seconds")] = 15
+    streams_per_principal_max: Annotated[int, number("Open streams of one caller.", 1, 100_000, "streams")] = 100
+    streams_max: Annotated[int, number("Open streams.", 1, 100_000, "streams")] = 2000
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        texts(
+            "Origins whose pages may open streams from a browser; empty means only this server's own.",
+            rules.origin,
+            live=True,
+        ),
+    ] = ()
+
+
+class EgressConfig(Group, frozen=True, kw_only=True):
+    """Requests that workflows make to other servers."""
+
+    allow: Annotated[
+        tuple[str, ...],
+        texts(
+            "Private destinations that may be reached all the same: address ranges, or host names with a port or"
+            " without. Public ones always may.",
+            rules.destination,
+            live=True,
+        ),
+    ] = ()
+    connect_timeout_s: Annotated[int, number("Time for a connection.", 1, 600, "seconds")] = 10
+    timeout_s: Annotated[int, number("Time for a whole request.", 1, 86_400, "seconds")] = 300
+    response_bytes_max: Annotated[int, number("Largest response.", KIB, GIB, "bytes")] = 10 * MIB
+    redirects_max: Annotated[int, number("Redirects that are followed.", 0, 50, "redirects")] = 5
+    connections_max: Annotated[int, number("Connections at one time.", 1, 10_000, "connections")] = 100
+
+
+class RetentionConfig(Group, frozen=True, kw_only=True):
+    """How long things are kept."""
+
+    runs_days: Annotated[int, number("Ended runs older than this are deleted.", 1, 36_500, "days", live=True)] = 30
+    runs_per_org_max: Annotated[
+        int,
+        number(
+            "Ended runs kept for one organization; beyond it the oldest are deleted.", 1, 100_000_000, "runs", live=True
+        ),
+    ] = 100_000
+    events_days: Annotated[int, number("Events older than this are deleted.", 1, 36_500, "days", live=True)] = 30
+    sweep_interval_s: Annotated[
+        int, number("How often it is looked for what to delete.", 1, 86_400, "seconds", live=True)
+    ] = 300
+    idempotency_hours: Annotated[
+        int, number("How long an idempotency key is remembered.", 24, 8760, "hours", live=True)
+    ] = 24
+
+
+class LimitsConfig(Group, frozen=True, kw_only=True):
+    """Bounds on what a request may ask for."""
+
+    json_depth_max: Annotated[int, number("Deepest nesting of a JSON body.", 4, 500, "levels")] = 64
+    list_limit_max: Annotated[int, number("Most items on a page of a list.", 1, 10_000, "items")] = 200
+    list_limit_default: Annotated[
+        int, number("Items on a page of a list, when not asked for otherwise.", 1, 10_000, "items")
+    ] = 50
+    definitions_bytes_max: Annotated[int, number("Largest workflow definition.", KIB, 64 * MIB, "bytes")] = MIB
+
+
+class LogConfig(Group, frozen=True, kw_only=True):
+    """The log, which goes to stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], choice("What is less severe is left out.", live=True)
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"],
+        choice("JSON lines, or lines for people; auto means the latter on a terminal."),
+    ] = "auto"
+
+
+class MetricsConfig(Group, frozen=True, kw_only=True):
+    """The metrics at /metrics."""
+
+    token: Annotated[
+        Secret | None,
+        secret("Bearer token for /metrics; with none, only this machine may read them.", live=True),
+    ] = None
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. ``sources`` says by ``group.key`` where a value came from, unless it is the default."""
+
+    http: HttpConfig = HttpConfig()
+    data: DataConfig = DataConfig()
+    auth: AuthConfig = AuthConfig()
+    storage: StorageConfig = StorageConfig()
+    engine: EngineConfig = EngineConfig()
+    events: EventsConfig = EventsConfig()
+    egress: EgressConfig = EgressConfig()
+    retention: RetentionConfig = RetentionConfig()
+    limits: LimitsConfig = LimitsConfig()
+    log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    sources: Mapping[str, str] = NO_SOURCES
