@@ -300,6 +300,9 @@ async def test_too_large(serve: Any, outbound: Make) -> None:
     for path in ("/length", "/chunked", "/bomb"):
         error = await failure(client, get(site.url(path), response_bytes_max=1000))
         assert (error.kind, error.retryable) == (EgressKind.TOO_LARGE, False), path
+    with pytest.raises(EgressError, match="larger than 1000"):
+        async with client.stream(get(site.url("/length"), response_bytes_max=1000)):
+            pytest.fail("a length past the limit is refused before the answer is handed out")
     exact = await client.request(get(site.url("/length"), response_bytes_max=1001))
     assert len(exact.body) == 1001
     head = await client.request(OutboundRequest(method="HEAD", url=site.url("/length"), response_bytes_max=10))
@@ -326,6 +329,19 @@ async def test_unpacks(serve: Any, outbound: Make) -> None:
     assert error.kind is EgressKind.PROTOCOL
 
 
+async def test_padding_behind_a_packed_body_counts(serve: Any, outbound: Make) -> None:
+    async def padded(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await response.prepare(request)
+        await response.write(gzip.compress(b"plain") + bytes(1000))
+        return response
+
+    site = await serve(padded)
+    assert (await outbound().request(get(site.url(), response_bytes_max=2000))).body == b"plain"
+    error = await failure(outbound(), get(site.url(), response_bytes_max=1000))
+    assert error.kind is EgressKind.TOO_LARGE
+
+
 @pytest.mark.parametrize("path", ["/header", "/body"])
 @pytest.mark.parametrize("limit", ["timeout_s", "idle_timeout_s"])
 async def test_slow_server(path: str, limit: str, serve: Any, outbound: Make) -> None:
@@ -341,7 +357,8 @@ async def test_slow_server(path: str, limit: str, serve: Any, outbound: Make) ->
         return response
 
     site = await serve(slow)
-    error = await failure(outbound(), get(site.url(path), **{limit: 0.05}))
+    async with asyncio.timeout(20):  # so that a limit that doesn't work fails instead of hanging
+        error = await failure(outbound(), get(site.url(path), **{"timeout_s": 3600, limit: 0.05}))
     go.set()
     assert (error.kind, error.retryable) == (EgressKind.TIMEOUT, True)
 

@@ -122,6 +122,12 @@ def test_refused(text: str) -> None:
     assert "secret" not in caught.value.message
 
 
+@pytest.mark.parametrize("text", ["http://%61.example/", "http://[fe80::1%25lo]/"])
+def test_percent_in_host_is_told(text: str) -> None:
+    with pytest.raises(EgressError, match="percent sign"):
+        parse_target(text)
+
+
 def test_redirect_kind_is_kept() -> None:
     with pytest.raises(EgressError) as caught:
         parse_target("ftp://a.example", EgressKind.REDIRECT)
