@@ -31,7 +31,10 @@ _HEADERS_REFUSED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressLimits:
-    """Every bound of the outbound client. The two ceilings are the most that one request may ask for."""
+    """Every bound of the outbound client. The two ceilings are the most that one request may ask for.
+
+    A default above its ceiling raises the ceiling: what the operator set for all is open to each.
+    """
 
     connect_timeout_s: float = 10.0  # waiting for a free connection, DNS, TCP and TLS together
     timeout_s: float = 30.0  # the whole exchange, when a request names none
@@ -120,15 +123,17 @@ def check_request(request: OutboundRequest, limits: EgressLimits) -> Bounds:
     if len(request.url) > limits.url_chars_max:
         raise refused(f"the URL is longer than {limits.url_chars_max} characters", "url")
     _check_headers(request.headers, limits)
+    timeout_ceiling_s = max(limits.timeout_s, limits.timeout_ceiling_s)
     timeout_s = limits.timeout_s if request.timeout_s is None else request.timeout_s
-    if not 0 < timeout_s <= limits.timeout_ceiling_s:
-        raise _out_of_range("timeout_s", limits.timeout_ceiling_s)
+    if not 0 < timeout_s <= timeout_ceiling_s:
+        raise _out_of_range("timeout_s", timeout_ceiling_s)
     idle_timeout_s = timeout_s if request.idle_timeout_s is None else request.idle_timeout_s
-    if not 0 < idle_timeout_s <= limits.timeout_ceiling_s:
-        raise _out_of_range("idle_timeout_s", limits.timeout_ceiling_s)
+    if not 0 < idle_timeout_s <= timeout_ceiling_s:
+        raise _out_of_range("idle_timeout_s", timeout_ceiling_s)
     bytes_max = limits.response_bytes_max if request.response_bytes_max is None else request.response_bytes_max
-    if not 0 < bytes_max <= limits.response_bytes_ceiling:
-        raise _out_of_range("response_bytes_max", limits.response_bytes_ceiling)
+    bytes_ceiling = max(limits.response_bytes_max, limits.response_bytes_ceiling)
+    if not 0 < bytes_max <= bytes_ceiling:
+        raise _out_of_range("response_bytes_max", bytes_ceiling)
     return Bounds(timeout_s, idle_timeout_s, bytes_max)
 
 

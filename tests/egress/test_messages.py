@@ -65,6 +65,14 @@ def test_bounds() -> None:
     assert (bounds.timeout_s, bounds.idle_timeout_s, bounds.response_bytes_max) == (600, 5, 7)
 
 
+def test_default_above_its_ceiling_holds() -> None:
+    limits = EgressLimits(timeout_s=7200, response_bytes_max=2**30)
+    bounds = check_request(OutboundRequest(method="GET", url="u"), limits)
+    assert (bounds.timeout_s, bounds.response_bytes_max) == (7200, 2**30)
+    with pytest.raises(EgressError, match="between 0 and 7200"):
+        check_request(OutboundRequest(method="GET", url="u", timeout_s=7201), limits)
+
+
 def test_response_headers() -> None:
     headers = ResponseHeaders([("A", "1"), ("b", "2"), ("a", "3")])
     assert headers.get("a") == "1"
