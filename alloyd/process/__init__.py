@@ -1,0 +1,1 @@
+"""The process's own life: the data directory it owns, and what it tells the service manager."""
