@@ -53,6 +53,7 @@ CREATE TABLE api_keys (
     last_used_at INTEGER
 ) STRICT;
 CREATE INDEX api_keys_by_org ON api_keys (org_id, id);
+CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Files ---------------------------------------------------------------------------------------------------------
 
@@ -73,7 +74,7 @@ CREATE TABLE storage_nodes (
     org_id TEXT NOT NULL,
     parent_id TEXT NOT NULL,
     name TEXT NOT NULL,           -- NFC
-    is_folder INTEGER NOT NULL,
+    is_file INTEGER NOT NULL,     -- 0 sorts folders first
     size INTEGER NOT NULL,        -- bytes; 0 for a folder
     mime_type TEXT,
     sha256 TEXT,
@@ -82,7 +83,7 @@ CREATE TABLE storage_nodes (
     modified_at INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX storage_nodes_by_name ON storage_nodes (org_id, parent_id, name) WHERE parent_id <> 'trash';
-CREATE INDEX storage_nodes_listing ON storage_nodes (org_id, parent_id, is_folder DESC, name);
+CREATE INDEX storage_nodes_listing ON storage_nodes (org_id, parent_id, is_file, name);
 CREATE INDEX storage_nodes_trash ON storage_nodes (parent_id) WHERE parent_id = 'trash';
 
 CREATE TABLE storage_usage (

@@ -1,0 +1,1 @@
+"""Storage: an organization's tree of folders and files."""
