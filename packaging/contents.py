@@ -1,0 +1,86 @@
+"""What the executable carries besides modules: every file of alloyd that is not Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PyInstaller.utils.hooks import collect_submodules
+
+ROOT = Path(__file__).resolve().parents[1]
+# By suffix, the same as [tool.setuptools.package-data] in pyproject.toml; a test holds the two together.
+DATA_SUFFIXES = (".sql", ".md", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".proto")
+
+
+def data_files(room: Path = ROOT / "alloyd") -> list[tuple[str, str]]:
+    """(file, folder inside the executable) of each, as PyInstaller's ``datas`` wants them."""
+    return [
+        (str(path), str(path.parent.relative_to(room.parent)))
+        for path in sorted(room.rglob("*"))
+        if path.is_file() and path.suffix in DATA_SUFFIXES and "__pycache__" not in path.parts
+    ]
+
+
+# Imported out of compiled code, where PyInstaller can't see it, or by name while running.
+_WHOLE_PACKAGES = (
+    "aiohttp",
+    "argon2",
+    "jsonschema_rs",
+    "msgspec",
+    "prometheus_client",
+    "rich",
+    "structlog",
+    "uuid_utils",
+    "uvloop",
+)
+_SINGLE_MODULES = ("_cffi_backend", "_argon2_cffi_bindings", "_argon2_cffi_bindings._ffi")
+
+# Found by following every import of the libraries, and of no use in a daemon.
+_EXCLUDED = (
+    "IPython",
+    "_pytest",
+    "curses",
+    "doctest",
+    "gunicorn",
+    "idlelib",
+    "lib2to3",
+    "mypy",
+    "numpy",
+    "pip",
+    "pydoc",
+    "pydoc_data",
+    "pytest",
+    "setuptools",
+    "test",
+    "tkinter",
+    "turtle",
+    "twisted",
+    "unittest",
+    "xmlrpc",
+)
+
+
+def entry() -> str:
+    """The script that the executable runs."""
+    return str(ROOT / "alloyd" / "__main__.py")
+
+
+def marker() -> tuple[str, str, str]:
+    """The file by which a leftover directory is known as alloyd's; unpacked before everything else."""
+    return ("alloyd.unpacked", str(ROOT / "packaging" / "alloyd.unpacked"), "DATA")
+
+
+def hidden_imports() -> list[str]:
+    """Modules that have to be in it although no Python code names them."""
+    found = list(_SINGLE_MODULES)
+    for package in _WHOLE_PACKAGES:
+        found += collect_submodules(package, filter=_is_needed)
+    return found
+
+
+def excluded() -> list[str]:
+    """Modules that are left out."""
+    return list(_EXCLUDED)
+
+
+def _is_needed(module: str) -> bool:
+    return not {"tests", "pytest_plugin", "test_utils", "__main__", "twisted", "_testbase"} & set(module.split("."))

@@ -1,0 +1,289 @@
+"""SQL's home, bound parameters only, and an organization in every query on an organization's table."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from alloyd.db.migrate import MIGRATIONS, read_migration
+
+HOMES = re.compile(r"alloyd\.(db(\..+)?|events\.store|domain\.\w+\.store)\Z")
+_SQL = re.compile(
+    r"\s*(SELECT\s.+|INSERT\s+(OR\s+\w+\s+)?INTO\s.+|REPLACE\s+INTO\s.+|UPDATE\s+(OR\s+\w+\s+)?\w+\s+SET\b.*"
+    r"|DELETE\s+FROM\s.+|WITH\s+(RECURSIVE\s+)?\w+\s*(\([^)]*\)\s*)?AS\s.*"
+    r"|(CREATE|DROP|ALTER)\s+(UNIQUE\s+)?(TABLE|INDEX|TRIGGER|VIEW)\s.+|PRAGMA\s.+|BEGIN(\s+IMMEDIATE)?\b;?"
+    r"|COMMIT;?|ROLLBACK\b.*|SAVEPOINT\s.+|RELEASE\s.+|VACUUM\b.*|ATTACH\s.+)",
+    re.DOTALL,
+)
+_TABLES = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE(?:\s+OR\s+\w+)?)\s+(\w+)")
+
+# Statements that are put together, and why no caller's text can get in.
+BUILT: Mapping[str, str] = {
+    "alloyd.db.migrate.migrate": "a migration's own text and its number",
+}
+
+# Statements on an organization's table without an organization, and why that is right.
+WITHOUT_ORG: Mapping[str, str] = {
+    "alloyd.events.store.find_last_id": "the newest id of the whole table, at the start",
+    "alloyd.events.store.exists": "compares the organization of the row that it found",
+    "alloyd.domain.runs.store.find_last_seq": "the newest start of the whole table, at the start",
+    "alloyd.domain.runs.store.requeue_interrupted": "recovery after a crash: all that was under way",
+    "alloyd.domain.runs.store.list_timers": "the engine's clock serves everybody; rows carry their organization",
+    "alloyd.domain.runs.store.list_overdue": "the engine's clock serves everybody; rows carry their organization",
+    "alloyd.domain.runs.store.find_next_deadline": "when the engine's clock has to look again",
+    "alloyd.domain.keys.store.exists_key_id": "a new key's shown part has to be unique everywhere",
+    "alloyd.domain.keys.store.list_expired": "the cache forgets what expires, whosever it is",
+    "alloyd.domain.keys.store.find_next_expiry": "when the cache has to look again",
+    "alloyd.domain.storage.store.take_apart_trash": "the sweeper; rows carry their organization",
+    "alloyd.domain.storage.store.list_unused_blobs": "the sweeper; rows carry their organization",
+    "alloyd.domain.storage.store.find_named_blobs": "the sweeper asks which files on disk a row names",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A text of SQL with the place it stands at; ``text`` is None when it is not constant."""
+
+    place: str
+    text: str | None
+
+
+def module_constants(source) -> dict[str, str]:
+    """The module's names that hold constant text."""
+    known: dict[str, str] = {}
+    for node in source.tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=added) if name in known:
+                value = ast.BinOp(ast.Constant(known[name]), ast.Add(), added)
+            case _:
+                continue
+        text = fold(value, known)
+        if text is not None:
+            known[name] = text
+    return known
+
+
+def fold(node: ast.expr, known: Mapping[str, str]) -> str | None:
+    """The text of an expression of constants, None when there is anything else in it."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.Name(id=name):
+            return known.get(name)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            parts = [fold(left, known), fold(right, known)]
+        case ast.JoinedStr(values=values):
+            parts = [fold(value, known) for value in values]
+        case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
+            return fold(value, known)
+        case _:
+            return None
+    return None if None in parts else "".join(part for part in parts if part is not None)
+
+
+def statements(source) -> Iterator[Statement]:
+    """Every text of the module that is SQL, each once, at its whole length."""
+    known = module_constants(source)
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for name in sorted(set(known) - used):
+        if _SQL.fullmatch(known[name]):
+            yield Statement(f"{source.module}.{name}", known[name])
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for place, top in _places(source):
+        yield from _statements_in(top, place, known, docstrings)
+
+
+def _places(source) -> Iterator[tuple[str, ast.AST]]:
+    for node in source.tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{source.module}.{node.name}", node
+        elif isinstance(node, ast.ClassDef):
+            for member in node.body:
+                yield f"{source.module}.{node.name}.{getattr(member, 'name', '')}", member
+        elif isinstance(node, ast.AugAssign):
+            continue  # belongs to the constant that it lengthens
+        else:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            yield f"{source.module}.{getattr(target, 'id', '')}", node
+
+
+def _statements_in(node: ast.AST, place: str, known: Mapping[str, str], skip: set[int]) -> Iterator[Statement]:
+    if id(node) in skip:
+        return
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in known:
+        return  # is read where it is used, whole
+    if isinstance(node, ast.Constant | ast.BinOp | ast.JoinedStr | ast.Name):
+        text = fold(node, known)
+        if text is not None:
+            if _SQL.fullmatch(text):
+                yield Statement(place, text)
+            return
+        if isinstance(node, ast.BinOp | ast.JoinedStr) and _SQL.match(_shown(node, known)):
+            yield Statement(place, None)
+            return
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        text = fold(node.func.value, known)
+        if text is not None and _SQL.match(text):
+            yield Statement(place, None)
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _statements_in(child, place, known, skip)
+
+
+def _shown(node: ast.expr, known: Mapping[str, str]) -> str:
+    """The text of an expression with ``x`` for what is not constant."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return _shown(left, known) + _shown(right, known)
+        case ast.JoinedStr(values=values):
+            return "".join(_shown(value, known) for value in values)
+        case _:
+            return fold(node, known) or "x"
+
+
+def home_faults(source) -> list[str]:
+    if HOMES.fullmatch(source.module):
+        return []
+    return [f"{found.place}: SQL outside a store" for found in statements(source)]
+
+
+def built_faults(source, allowed: Mapping[str, str]) -> list[str]:
+    return [
+        f"{found.place}: SQL put together from variables"
+        for found in statements(source)
+        if found.text is None and found.place not in allowed
+    ]
+
+
+def org_faults(source, tables: set[str], allowed: Mapping[str, str]) -> list[str]:
+    return [
+        f"{found.place}: no org_id: {' '.join(found.text.split())}"
+        for found in statements(source)
+        if found.text is not None and not names_org(found.text, tables) and found.place not in allowed
+    ]
+
+
+def names_org(sql: str, tables: set[str]) -> bool:
+    """Whether a statement that touches one of ``tables`` is bound to an organization."""
+    if not set(_TABLES.findall(sql)) & tables:
+        return True
+    if re.match(r"\s*(INSERT|REPLACE)\b", sql):
+        return "org_id" in sql
+    _, *conditions = re.split(r"\b(?:WHERE|ON)\b", sql)
+    return any(re.search(r"\borg_id\b", condition) for condition in conditions)
+
+
+def org_tables() -> set[str]:
+    """The tables that have an ``org_id``, from the migrations."""
+    conn = sqlite3.connect(":memory:")
+    try:
+        for name in MIGRATIONS:
+            conn.executescript(read_migration(name))
+        tables = [row[0] for row in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            table
+            for table in tables
+            if conn.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'org_id'", (table,)).fetchone()
+        }
+    finally:
+        conn.close()
+
+
+def test_sql_is_at_home(sources):
+    faults = [fault for source in sources for fault in home_faults(source)]
+    assert not faults, "\n".join(faults)
+
+
+def test_sql_is_constant(sources):
+    faults = [fault for source in sources for fault in built_faults(source, BUILT)]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_query_names_the_organization(sources):
+    tables = org_tables()
+    assert {"runs", "events", "storage_nodes", "api_keys"} <= tables
+    rooms = [source for source in sources if not source.module.startswith("alloyd.db")]
+    faults = [fault for source in rooms for fault in org_faults(source, tables, WITHOUT_ORG)]
+    assert not faults, "\n".join(faults)
+
+
+def test_no_exception_is_left_over(sources):
+    tables = org_tables()
+    found = [statement for source in sources for statement in statements(source)]
+    used = {statement.place for statement in found if statement.text is None}
+    assert set(BUILT) <= used
+    used = {statement.place for statement in found if statement.text and not names_org(statement.text, tables)}
+    assert set(WITHOUT_ORG) <= used
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(tx):\n    tx.execute('SELECT id FROM runs')",
+        "def f(tx):\n    tx.execute('''\n    DELETE FROM runs''')",
+        "_Q = 'INSERT INTO runs (id) VALUES (?)'",
+        "class A:\n    q = 'UPDATE runs SET a = 1'",
+    ],
+)
+def test_home_check_sees_sql_elsewhere(text, sample):
+    assert home_faults(sample("alloyd.domain.runs.service", text))
+    assert home_faults(sample("alloyd.domain.runs.store", text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(tx, name):\n    tx.execute(f'SELECT id FROM {name}')",
+        "def f(tx, name):\n    tx.execute('SELECT id FROM ' + name)",
+        "def f(tx, name):\n    tx.execute('SELECT id FROM %s' % name)",
+        "def f(tx, name):\n    tx.execute('SELECT id FROM {}'.format(name))",
+        "_A = 'SELECT id FROM runs WHERE '\ndef f(tx, name):\n    tx.execute(_A + f'x = {name}')",
+    ],
+)
+def test_built_check_sees_variables(text, sample):
+    assert built_faults(sample("alloyd.domain.runs.store", text), {})
+
+
+def test_built_check_lets_constants_pass(sample):
+    text = "_COLS = 'id, org_id'\ndef f(tx):\n    tx.execute('SELECT ' + _COLS + ' FROM runs WHERE org_id = ?')"
+    assert built_faults(sample("alloyd.domain.runs.store", text), {}) == []
+    assert org_faults(sample("alloyd.domain.runs.store", text), {"runs"}, {}) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM runs WHERE id = ?",
+        "SELECT org_id FROM runs WHERE id = ?",
+        "UPDATE runs SET state = ? WHERE id = ?",
+        "DELETE FROM runs WHERE id = ?",
+        "INSERT INTO runs (id) VALUES (?)",
+        "SELECT o.id FROM organizations o JOIN runs r ON r.id = o.id WHERE o.id = ?",
+    ],
+)
+def test_org_check_sees_a_missing_organization(sql, sample):
+    assert org_faults(sample("alloyd.domain.runs.store", f"def f(tx):\n    tx.execute({sql!r})"), {"runs"}, {})
+
+
+def test_org_check_follows_a_lengthened_constant(sample):
+    text = "_Q = 'INSERT INTO runs (id) '\n_Q += 'VALUES (?)'"
+    assert org_faults(sample("alloyd.domain.runs.store", text), {"runs"}, {})
+    assert org_faults(sample("alloyd.domain.runs.store", text.replace("(id)", "(org_id)")), {"runs"}, {}) == []
+
+
+def test_prose_is_not_sql(sample):
+    text = '"""SELECT what you like FROM here."""\nX = "Update the thing"\ndef f():\n    """DELETE FROM it."""'
+    assert list(statements(sample("alloyd.app", text))) == []
