@@ -11,6 +11,9 @@ _HOST: Final = re.compile(
     r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\Z"
 )
 _ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/\s:@?#\[\]]+)(:(?P<port>\d{1,5}))?\Z")
+_BRACKETED: Final = re.compile(r"\[(?P<name>[0-9a-fA-F.]*:[0-9a-fA-F:./]*)\](:(?P<port>[0-9]{1,5}))?\Z")
+_PORTED: Final = re.compile(r"(?P<name>[^:]*):(?P<port>[0-9]{1,5})\Z")
+_NUMBER: Final = re.compile(r"([0-9]+|0x[0-9a-f]*)\Z", re.IGNORECASE)
 _PORT_MAX: Final = 65535
 
 
@@ -37,20 +40,22 @@ def origin(text: str) -> str | None:
 
 
 def destination(text: str) -> str | None:
-    """Where outbound requests may go: an address range, or a host name, each with a port or without."""
-    name, colon, port = text.rpartition(":")
-    if colon and port.isascii() and port.isdigit() and "]" not in port and not _is_address(text):
-        if not 0 < int(port[:6]) <= _PORT_MAX:
-            return f"a port from 1 to {_PORT_MAX} after the colon"
-        text = name.strip("[]")
-    if network(text) is None or _is_host(text):
+    """Where outbound requests may go: an address range or a host name, with a port or without.
+
+    IPv6 with a port stands in brackets: ``[fd00::/8]:443``.
+    """
+    match = _BRACKETED.match(text) or _PORTED.match(text)
+    name = match["name"] if match else text
+    if match and match["port"] is not None and not 0 < int(match["port"]) <= _PORT_MAX:
+        return f"a port from 1 to {_PORT_MAX} after the colon"
+    if network(name) is None or _is_host(name):
         return None
-    return "an address range such as 192.168.1.0/24, or a host name with a port or without, such as nas.lan:9000"
+    return "an address range such as 192.168.1.0/24, or a host name, with a port or without, such as nas.lan:9000"
 
 
 def _is_host(text: str) -> bool:
-    # What looks like an address must be one: 300.1.1.1 is no host name.
-    return _is_address(text) or (_HOST.match(text) is not None and not text.rsplit(".", 1)[-1].isdigit())
+    # What ends in a number must be an address: some resolvers take 127.1 and 0x7f.1 for one, others for a name.
+    return _is_address(text) or (_HOST.match(text) is not None and not _NUMBER.match(text.rpartition(".")[2]))
 
 
 def _is_address(text: str) -> bool:

@@ -84,13 +84,13 @@ def _escaped(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
 
 
-def stamp(_logger: Any, level: str, entry: Entry) -> Entry:
-    """Time, level, logger and event first, then the context, then the entry's own fields, the exception last."""
+def stamp(logger: Any, level: str, entry: Entry) -> Entry:
+    """Puts time, level, ``logger`` (its name) and event first, then the context and the fields, the exception last."""
     error = _exception_of(entry.pop("exc_info", None))
     stamped: dict[str, Any] = {
         "time": rfc3339(_clock.now_ms()),
         "level": level,
-        "logger": entry.pop("logger", None),
+        "logger": logger,
         "event": entry.pop("event", ""),
         **_context.get(),
         **entry,
@@ -190,11 +190,14 @@ class Logger(structlog.BoundLoggerBase):
             self._emit("error", event, {"exc_info": True, **fields})
 
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        # `event` is this program's word for its rows too; as a field it must not replace what the entry says.
-        if "event" in fields:
-            fields["event_"] = fields.pop("event")
+        # `event` is this program's word for its rows too; a field must not replace what the entry itself says.
+        for own in ("event", "logger", "level", "time"):
+            if own in fields:
+                fields[f"{own}_"] = fields.pop(own)
         try:
             (line,), _ = self._process_event(level, event, fields)
+        except structlog.DropEvent:
+            return
         except Exception as error:
             line = json.dumps({"level": "error", "event": "log entry lost", "reason": type(error).__name__})
         PIPE.write(line)
@@ -202,14 +205,20 @@ class Logger(structlog.BoundLoggerBase):
 
 def get_logger(name: str, **fields: Any) -> Logger:
     """A logger called ``name`` (``__name__``); may be made before :func:`configure_logging`, and follows it."""
-    return Logger(None, PIPE.processors, {"logger": name, **fields})
+    return Logger(name, PIPE.processors, fields)
 
 
 def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     """Sends every entry, the standard library's too, to ``stream`` (None: stderr) as ``config`` says."""
     console = config.format == "console" or (config.format == "auto" and _is_terminal(stream))
     PIPE.open(stream, console=console)
-    structlog.configure(processors=PIPE.processors, wrapper_class=Logger, cache_logger_on_first_use=False)
+    # What calls structlog.get_logger(name) itself goes the same way.
+    structlog.configure(
+        processors=PIPE.processors,
+        wrapper_class=Logger,
+        logger_factory=lambda name=None: name,
+        cache_logger_on_first_use=False,
+    )
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, StandardHandler)]:
         root.removeHandler(handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alloyd.config.rules import destination, host, network, origin
+from alloyd.egress.policy import EgressPolicy
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "127.0.0.1", "::1", "fd00::/8", "0.0.0.0/0"])
@@ -59,15 +60,38 @@ def test_what_is_no_origin(text: str) -> None:
         "::1",
         "fd00::/8",
         "[::1]:80",
+        "[::1]",
+        "[fd00::/8]:443",
         "10.0.0.0/8:443",
     ],
 )
 def test_destinations(text: str) -> None:
     assert destination(text) is None
+    assert EgressPolicy.parse([text]) != EgressPolicy(), "who reads the setting has to take it as well"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "*", "http://a", "a:0", "a:65536", "a:", ":80", "a/b", "a:b", "10.0.0.1/8", "a:٣"]
+    "text",
+    [
+        "",
+        "*",
+        "http://a",
+        "a:0",
+        "a:65536",
+        "a:",
+        ":80",
+        "a/b",
+        "a:b",
+        "10.0.0.1/8",
+        "a:٣",
+        "fd00::/8:443",
+        "[10.0.0.1]:80",
+        "[a]",
+        "[::1]:0",
+        "[zz::]:80",
+        "0x7f.1",
+        "127.1",
+    ],
 )
 def test_what_is_no_destination(text: str) -> None:
     assert destination(text) is not None
