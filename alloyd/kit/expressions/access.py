@@ -90,6 +90,21 @@ def path_or_null(root: str, keys: tuple[str | int, ...]) -> Run:
     return run
 
 
+def slot_or_null(index: int, keys: tuple[str | int, ...]) -> Run:
+    """As :func:`path_or_null`, from a loop's variable."""
+
+    def run(frame: Frame) -> Any:
+        value = frame.slots[index]
+        try:
+            for key in keys:
+                value = value[key]
+        except _ABSENT:
+            return None
+        return value
+
+    return run
+
+
 def slot_path(index: int, keys: tuple[str | int, ...], label: str, at: int) -> Run:
     """As :func:`path`, from a loop's variable."""
     if len(keys) == 1:

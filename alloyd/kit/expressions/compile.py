@@ -30,6 +30,8 @@ from alloyd.kit.expressions.nodes import (
 )
 from alloyd.kit.expressions.values import kind
 
+_FORGIVE_STEPS: Final = 5
+
 
 class Compiler:
     """Compiles the expressions of one template and gathers what they refer to."""
@@ -159,6 +161,7 @@ class Compiler:
         if len(rest) == 1:
             sign, at, right = rest[0]
             return operators.arithmetic(sign, first, right, at)
+        self.units += len(rest)
         return operators.arithmetic_chain(first, rest)
 
     def comparison(self, node: Comparison) -> Run:
@@ -167,6 +170,7 @@ class Compiler:
         if len(rest) == 1:
             sign, at, right = rest[0]
             return operators.comparison(sign, first, right, at)
+        self.units += len(rest)
         return operators.comparison_chain(first, rest)
 
     def logic(self, node: Logic) -> Run:
@@ -187,15 +191,16 @@ class Compiler:
     def lenient(self, node: Node) -> Run:
         """As :meth:`run`, but what is missing is null."""
         run = self.run(node)
-        if isinstance(node, Access) and isinstance(node.base, Name) and node.base.name not in self._scope:
-            fixed = fixed_keys(node)
-            if fixed:
-                return access.path_or_null(node.base.name, fixed)
+        if isinstance(node, Access) and isinstance(node.base, Name) and (fixed := fixed_keys(node)):
+            slot = self._scope.get(node.base.name)
+            return access.path_or_null(node.base.name, fixed) if slot is None else access.slot_or_null(slot, fixed)
 
         def lenient(frame: Frame) -> Any:
             try:
                 return run(frame)
             except MissingError:
+                # Raising and catching is dear, in a loop most of all.
+                frame.charge(_FORGIVE_STEPS)
                 return None
 
         return lenient
@@ -238,7 +243,8 @@ class Compiler:
         marks.append(self.units)
         self._scope, self._live = outer, live
         # Each round of a clause does what was compiled from its source to the next one's.
-        costs = [1 + (after - before) // UNITS_PER_STEP for before, after in pairwise(marks)]
+        base = 1 if not key and len(clauses) == 1 and len(clauses[0][1]) == 1 else 2
+        costs = [base + (after - before) // UNITS_PER_STEP for before, after in pairwise(marks)]
         loops = [Loop(*clause, cost) for clause, cost in zip(clauses, costs, strict=True)]
         return object_loop(loops, key, value, node.at) if key else list_loop(loops, value)
 

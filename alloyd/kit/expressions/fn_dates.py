@@ -19,7 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_MIN: Final = 1000  # below it a year has fewer than four digits on some systems
 _DATE_CHARS_MAX: Final = 40
 _FORMAT_CHARS_MAX: Final = 200
-_DATE_STEPS: Final = 10
+_DATE_STEPS: Final = 16
 _ZONE_STEPS: Final = 100  # a zone's rules are read from a file the first time
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}\Z")
 _UNIT_MS: Final = {

@@ -15,6 +15,7 @@ from alloyd.kit.expressions.faults import ExpressionError, MissingError
 from alloyd.kit.expressions.fn_numbers import comparable
 from alloyd.kit.expressions.values import SCALARS, kind, measure
 
+_MARK_STEPS: Final = 4  # sizing and encoding a list or an object, however small
 _PATH_CHARS_MAX: Final = 1_000
 _INDEX: Final = re.compile(r"-?[0-9]{1,9}\Z")
 
@@ -87,7 +88,7 @@ def _mark(frame: Frame, element: Any) -> Any:
         return element
     limit = frame.bounds.text_chars_max
     size = measure(frame, element, limit, f"compares a value of more than about {limit:,} characters of JSON")
-    frame.charge(1 + (size >> 4))
+    frame.charge(_MARK_STEPS + (size >> 4))
     return msgspec.json.encode(element, order="sorted")
 
 

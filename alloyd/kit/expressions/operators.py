@@ -105,8 +105,11 @@ def arithmetic(sign: str, left: Run, right: Run, at: int) -> Run:
 
         def add(frame: Frame) -> Any:
             a, b = left(frame), right(frame)
-            if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a + b) < QUICK:
-                return result
+            try:
+                if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a + b) < QUICK:
+                    return result
+            except OverflowError:
+                pass  # a huge integer from outside and a float: the long way says so
             return _located(general, frame, a, b, at)
 
         return add
@@ -114,8 +117,11 @@ def arithmetic(sign: str, left: Run, right: Run, at: int) -> Run:
 
         def subtract(frame: Frame) -> Any:
             a, b = left(frame), right(frame)
-            if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a - b) < QUICK:
-                return result
+            try:
+                if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a - b) < QUICK:
+                    return result
+            except OverflowError:
+                pass  # a huge integer from outside and a float: the long way says so
             return _located(general, frame, a, b, at)
 
         return subtract
@@ -123,8 +129,11 @@ def arithmetic(sign: str, left: Run, right: Run, at: int) -> Run:
 
         def multiply(frame: Frame) -> Any:
             a, b = left(frame), right(frame)
-            if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a * b) < QUICK:
-                return result
+            try:
+                if type(a) in NUMBERS and type(b) in NUMBERS and -QUICK < (result := a * b) < QUICK:
+                    return result
+            except OverflowError:
+                pass  # a huge integer from outside and a float: the long way says so
             return _located(general, frame, a, b, at)
 
         return multiply

@@ -30,8 +30,9 @@ _CONSTANTS: Final = {"true": True, "True": True, "false": False, "False": False,
 _RESERVED: Final = frozenset(keyword.kwlist) - frozenset(_CONSTANTS)
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not in"})
 
-# How tightly an operator binds; `**` stands above the unary signs and is read apart.
-_COALESCE, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT = 1, 2, 3, 4, 5, 6, 7
+# How tightly an operator binds. `??` stands above the comparisons, so that `a.b ?? 0 > 5` asks what it seems to ask;
+# `**` stands above the unary signs and is read apart.
+_OR, _AND, _NOT, _COMPARE, _COALESCE, _SUM, _PRODUCT = 1, 2, 3, 4, 5, 6, 7
 _BINDING: Final = {
     "??": _COALESCE, "or": _OR, "and": _AND, "+": _SUM, "-": _SUM,
     "*": _PRODUCT, "/": _PRODUCT, "//": _PRODUCT, "%": _PRODUCT,
@@ -89,7 +90,7 @@ class _Parser:
             found = "the expression ends too early"
         elif token.kind == "string":
             found = "unexpected string"
-        elif token.kind == "name" and token.value in _RESERVED - _BINDING.keys() - {"if", "else", "for"}:
+        elif token.kind == "name" and token.value in _RESERVED - _BINDING.keys() - {"if", "else", "for", "not"}:
             found = f"`{token.value}` is not part of the language"
         else:
             found = f"unexpected `{token.value}`"
@@ -105,10 +106,10 @@ class _Parser:
     def expression(self) -> Node:
         """``binary [if test else expression]``"""
         self.enter()
-        node = self.binary(_COALESCE)
+        node = self.binary(_OR)
         if self.sees("if"):
             at = self.advance().at
-            test = self.binary(_COALESCE)
+            test = self.binary(_OR)
             self.expect("else")
             node = Choice(at, test, node, self.expression())
         self.depth -= 1
@@ -282,10 +283,10 @@ class _Parser:
                 targets.append(self.target())
             self.expect("in")
             # Without a bare `if … else`: an `if` here begins the condition.
-            source = self.binary(_COALESCE)
+            source = self.binary(_OR)
             conditions: list[Node] = []
             while self.takes("if"):
-                conditions.append(self.binary(_COALESCE))
+                conditions.append(self.binary(_OR))
             clauses.append(Clause(tuple(targets), source, tuple(conditions)))
         return tuple(clauses)
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alloyd.kit.expressions import ExpressionError, compile_expression, truthy
@@ -69,6 +69,12 @@ def evaluate(text: str) -> Any:
         ("nobody ?? 1", 1),
         ("int(trigger.nope) ?? 1", 1),
         ("false ?? 1", False),
+        ("trigger.nope ?? 3 > 2", True),
+        ("1 in trigger.nope ?? [1]", True),
+        ("not trigger.nope ?? true", False),
+        ("trigger.nope ?? 2 + 1", 3),
+        ("[x.nope.y ?? 0 for x in trigger.items]", [0, 0]),
+        ("[x[0] ?? 0 for x in nested]", [1, 3]),
         ("default(steps.other.output.x, [])", []),
         ("default(trigger.order.note, 'n')", "n"),
         ("[x.q ?? x.p for x in trigger.items]", [2, 7]),
@@ -345,6 +351,7 @@ NUMBERS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     NUMBERS,
     st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">="]),
@@ -377,6 +384,7 @@ def _python_would(left: float, sign: str, right: float) -> bool:
 TEXTS = st.text(max_size=5)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from(["+", "==", "!=", "<", "<=", ">", ">=", "in", "not in"]), TEXTS)
 def test_texts_do_as_in_python(left: str, sign: str, right: str) -> None:
     expected = eval(f"a {sign} b", {}, {"a": left, "b": right})
