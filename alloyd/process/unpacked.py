@@ -8,6 +8,8 @@ first import it had put off; killing the first process leaves the second one run
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import fcntl
 import importlib.machinery
@@ -86,7 +88,14 @@ def seal() -> None:
         return
     preloaded.load()
     shutil.rmtree(own, ignore_errors=True)
+    atexit.register(_give_back, own)
     sys.meta_path.insert(0, LateImports())
+
+
+def _give_back(own: Path) -> None:
+    """The first process warns when it finds no directory to remove at the end."""
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700)
 
 
 def find_leftovers(room: Path, own: Path, now_s: float) -> list[Path]:

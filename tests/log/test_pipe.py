@@ -130,10 +130,21 @@ def test_bound_fields_and_plain_structlog_work(entries) -> None:
     assert entries()[1]["password"] == "***"
 
 
-def test_a_field_called_event_does_not_replace_the_event(entries) -> None:
-    LOG.info("emitted", event="order.created", method_name="m", level="l")
+def test_a_field_does_not_replace_what_the_entry_says(entries) -> None:
+    LOG.info("emitted", event="order.created", method_name="m", level="l", time=1, logger="x")
     (entry,) = entries()
-    assert (entry["event"], entry["event_"], entry["method_name"]) == ("emitted", "order.created", "m")
+    assert [entry[key] for key in ("event", "level", "logger")] == ["emitted", "info", "made.before.configuring"]
+    assert [entry[key] for key in ("event_", "level_", "logger_", "time_")] == ["order.created", "l", "x", 1]
+    assert entry["method_name"] == "m"
+
+
+def test_structlogs_own_capture_works(stream) -> None:
+    with structlog.testing.capture_logs() as captured:
+        LOG.info("a", b=1)
+        structlog.get_logger("s").warning("c")
+    LOG.info("after")
+    assert captured == [{"event": "a", "b": 1, "log_level": "info"}, {"event": "c", "log_level": "warning"}]
+    assert len(stream.getvalue().splitlines()) == 1
 
 
 class TestCanary:
