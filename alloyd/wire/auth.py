@@ -9,17 +9,20 @@ from aiohttp import web
 
 from alloyd.domain.keys.service import KeyService
 from alloyd.domain.orgs.service import OrgService
-from alloyd.errors import AlloydError, Code
+from alloyd.errors import AlloydError, Code, conflict
 from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
 
 # On the data directory's socket only: which organization the operator acts in, by id or slug.
 OPERATOR_ORG_HEADER = "X-Alloyd-Organization"
+OPERATOR_SURFACE = "operator"
 
 # What a surface accepts of a key: its own broad scope, and on the control plane the finer ones.
-_SURFACE_ACCEPTS: dict[str, frozenset[str]] = {
+SURFACE_ACCEPTS: dict[str, frozenset[str]] = {
     "private": frozenset({"private"}),
     "control": frozenset({"control"}) | FINE_SCOPES,
 }
+
+_READING = frozenset({"GET", "HEAD"})
 
 
 def unauthorized() -> AlloydError:
@@ -40,14 +43,18 @@ class Authenticator(ABC):
 
 
 def read_api_key_header(request: web.Request) -> str | None:
-    """The raw key in ``api-key``; a Bearer header does not count."""
-    return request.headers.get("api-key")
+    """The raw key in ``api-key``; a Bearer header does not count, and neither do several keys."""
+    given = request.headers.getall("api-key", ())
+    return given[0] if len(given) == 1 else None
 
 
 def read_bearer(request: web.Request) -> str | None:
-    """The token of ``Authorization: Bearer``; the scheme's case does not matter."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    """The token of the only ``Authorization: Bearer``; the scheme's case does not matter."""
+    given = request.headers.getall("Authorization", ())
+    if len(given) != 1:
+        return None
+    scheme, _, token = given[0].partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
 class KeyAuthenticator(Authenticator):
@@ -57,7 +64,7 @@ class KeyAuthenticator(Authenticator):
         self._keys = keys
         self._surface = surface
         self._read = read
-        self._accepts = _SURFACE_ACCEPTS[surface]
+        self._accepts = SURFACE_ACCEPTS[surface]
 
     def find(self, request: web.Request) -> Principal | None:
         raw = self._read(request)
@@ -72,7 +79,11 @@ class KeyAuthenticator(Authenticator):
 
 
 class OperatorAuthenticator(Authenticator):
-    """Whoever may open the data directory's socket (mode 0600) is the operator, in the organization it names."""
+    """Whoever may open the data directory's socket (mode 0600) is the operator, in the organization it names.
+
+    In an archived organization the operator may still read, but not change anything. The operator's own surface
+    works without any organization: its routes name theirs, and the first one has to come from somewhere.
+    """
 
     def __init__(self, orgs: OrgService, surface: str) -> None:
         self._orgs = orgs
@@ -82,8 +93,25 @@ class OperatorAuthenticator(Authenticator):
         return None
 
     async def authenticate(self, request: web.Request) -> Principal:
-        named = request.headers.get(OPERATOR_ORG_HEADER)
-        org = await (self._orgs.get_by_name(named) if named else self._orgs.get_default())
         return Principal(
-            Kind.OPERATOR, "operator", org.id, Role.OWNER, SCOPES, surface=self._surface, platform_admin=True
+            Kind.OPERATOR,
+            "operator",
+            await self._find_org_id(request),
+            Role.OWNER,
+            SCOPES,
+            surface=self._surface,
+            platform_admin=True,
         )
+
+    async def _find_org_id(self, request: web.Request) -> str:
+        named = request.headers.get(OPERATOR_ORG_HEADER)
+        if named is not None:
+            org = await self._orgs.get_by_name(named)
+        elif self._surface == OPERATOR_SURFACE:
+            found = await self._orgs.find_default()
+            return found.id if found else ""
+        else:
+            org = await self._orgs.get_default()
+        if org.archived and request.method not in _READING and self._surface != OPERATOR_SURFACE:
+            raise conflict("the organization is archived")
+        return org.id

@@ -23,7 +23,7 @@ from alloyd.errors import AlloydError, Code
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.principal import Principal
 from alloyd.wire import body
-from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call, Route
+from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call, Route
 from alloyd.wire.surface import Surface
 
 log = structlog.get_logger("alloyd.wire")
@@ -91,7 +91,7 @@ class Server:
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
-        action = None if route.permission in (PUBLIC, SIGNED_IN, OPERATOR) else route.permission
+        action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
         authorize, handler, uuid_ids = self._authorize, route.handler, surface.uuid_request_ids
 

@@ -20,14 +20,25 @@ VERSION = "1.0"
 
 
 class ControlSurface(Surface):
-    """``{meta, context, data, error, links}`` with ``Authorization: Bearer``."""
+    """``{meta, context, data, error, links}`` with ``Authorization: Bearer``.
 
-    name = "control"
-    prefix = "/v1"
+    The operator's surface speaks the same dialect under another ``name`` and ``prefix``.
+    """
+
     uuid_request_ids = True
 
-    def __init__(self, routes: Sequence[Route], authenticator: Authenticator, clock: Clock) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        authenticator: Authenticator,
+        clock: Clock,
+        *,
+        name: str = "control",
+        prefix: str = "/v1",
+    ) -> None:
         super().__init__(routes)
+        self.name = name
+        self.prefix = prefix
         self._authenticator = authenticator
         self._clock = clock
 

@@ -1,0 +1,1 @@
+"""Idempotency keys: a repeated create answers with what the first one made."""

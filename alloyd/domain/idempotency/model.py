@@ -1,0 +1,31 @@
+"""What makes a request one that takes effect once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from alloyd.errors import bad_request
+
+KEEP_HOURS_MIN = 24  # the contracts' promise; retention.idempotency_hours can only lengthen it
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that takes effect once within its organization.
+
+    ``route`` is its method and declared path, ``key`` the caller's, ``digest`` the SHA-256 in hex of what it asks.
+    """
+
+    route: str
+    key: str
+    digest: str
+
+
+def check_key(key: str, field: str) -> str:
+    """``key`` itself. Raises ``bad_request`` naming ``field`` unless it is 1 to 255 visible ASCII characters."""
+    if not _KEY.match(key):
+        raise bad_request(f"{field}: 1 to 255 visible ASCII characters without spaces", field)
+    return key

@@ -1,0 +1,65 @@
+"""What a user is, and what an e-mail and a password must be."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from alloyd.errors import bad_request
+from alloyd.principal import Role
+
+EMAIL_CHARS_MAX = 254
+PASSWORD_BYTES_MAX = 1024  # hashing time grows with it
+DISPLAY_NAME_CHARS_MAX = 200
+
+_LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_LOCAL}@{_LABEL}(?:\.{_LABEL})*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user without the password; times are milliseconds since the epoch."""
+
+    id: str
+    email: str
+    display_name: str
+    platform_admin: bool
+    created_at: int
+    updated_at: int
+    disabled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A user's standing in one organization."""
+
+    org_id: str
+    user_id: str
+    role: Role
+
+
+def normalize_email(email: str) -> str:
+    """``email`` in lower case: one mailbox has one user. Raises ``bad_request`` for what is no address.
+
+    Only ASCII is taken, so that two look-alike letters can't make two users of one mailbox.
+    """
+    folded = email.strip().lower()
+    if len(email) > EMAIL_CHARS_MAX or not _EMAIL.match(folded):
+        raise bad_request("email: not an e-mail address", "email")
+    return folded
+
+
+def check_password(password: str, bytes_min: int) -> None:
+    """Raise ``bad_request`` unless ``password`` has ``bytes_min`` to 1024 bytes in UTF-8. It is never in a message."""
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:
+        raise bad_request("password: not valid text", "password") from None
+    if size < bytes_min:
+        raise bad_request(f"password: at least {bytes_min} bytes", "password")
+    if size > PASSWORD_BYTES_MAX:
+        raise bad_request(f"password: at most {PASSWORD_BYTES_MAX} bytes", "password")
+    if any(unicodedata.category(char) == "Cc" for char in password):
+        raise bad_request("password: must not hold control characters", "password")
