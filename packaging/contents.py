@@ -40,12 +40,16 @@ _EXCLUDED = (
     "_pytest",
     "curses",
     "doctest",
+    "django",
     "gunicorn",
+    "hypothesis",
     "idlelib",
     "lib2to3",
     "mypy",
     "numpy",
     "pip",
+    "pydantic",
+    "pydantic_core",
     "pydoc",
     "pydoc_data",
     "pytest",
@@ -83,4 +87,6 @@ def excluded() -> list[str]:
 
 
 def _is_needed(module: str) -> bool:
-    return not {"tests", "pytest_plugin", "test_utils", "__main__", "twisted", "_testbase"} & set(module.split("."))
+    return not {"tests", "pytest_plugin", "test_utils", "__main__", "django", "twisted", "_testbase"} & set(
+        module.split(".")
+    )

@@ -20,16 +20,15 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-import structlog
-
+from alloyd.log import get_logger
 from alloyd.process import preloaded
 
-log = structlog.get_logger("alloyd.process")
+_log: Final = get_logger(__name__)
 
 MARKER: Final = "alloyd.unpacked"  # packaging/contents.py puts it there before everything else
 # Younger ones may belong to a process of another PID namespace that has not taken its lock yet.
@@ -38,6 +37,7 @@ LEFTOVER_AGE_S_MIN: Final = 60.0
 _NAME: Final = re.compile(r"_MEI([0-9a-f]{8})[A-Za-z0-9]{6}\Z")
 _PR_SET_PDEATHSIG: Final = 1
 _LOADER_VARIABLES: Final = ("_PYI_ARCHIVE_FILE", "_PYI_APPLICATION_HOME_DIR", "_PYI_PARENT_PROCESS_LEVEL")
+_ADDRESSED_VARIABLES: Final = ("WATCHDOG_PID", "LISTEN_PID")
 _CERTIFICATE_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -67,8 +67,9 @@ def settle() -> None:
     own = own_directory()
     if own is None:
         return
-    _die_with(_owner_of(own.name))
-    restore_environment(os.environ)
+    first = _owner_of(own.name)
+    _die_with(first)
+    restore_environment(os.environ, first)
     find_certificates(os.environ)
     descriptor = os.open(own / MARKER, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,8 +145,14 @@ def _die_with(parent: int) -> None:
         os._exit(128 + signal.SIGKILL)
 
 
-def restore_environment(environment: dict[str, str] | os._Environ[str]) -> None:
-    """Take out what the loader put in, so that other programs get their own libraries and an alloyd its own start."""
+def restore_environment(environment: MutableMapping[str, str], first: int) -> None:
+    """Take out what the loader put in, so that other programs get their own libraries and an alloyd its own start.
+
+    What systemd meant for the process that it started, ``first``, is meant for this one.
+    """
+    for name in _ADDRESSED_VARIABLES:
+        if environment.get(name) == str(first):
+            environment[name] = str(os.getpid())
     for name in _LOADER_VARIABLES:
         environment.pop(name, None)
     original = environment.pop("LD_LIBRARY_PATH_ORIG", None)
@@ -155,9 +162,7 @@ def restore_environment(environment: dict[str, str] | os._Environ[str]) -> None:
         environment["LD_LIBRARY_PATH"] = original
 
 
-def find_certificates(
-    environment: dict[str, str] | os._Environ[str], known: Sequence[str] = _CERTIFICATE_FILES
-) -> None:
+def find_certificates(environment: MutableMapping[str, str], known: Sequence[str] = _CERTIFICATE_FILES) -> None:
     """Name the system's certificate authorities: the packed OpenSSL only knows where they are on Debian."""
     if "SSL_CERT_FILE" in environment or "SSL_CERT_DIR" in environment:
         return
@@ -174,5 +179,5 @@ class LateImports:
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Part of the import protocol."""
-        log.warning("late import", module=fullname)
+        _log.warning("late import", module=fullname)
         return None
