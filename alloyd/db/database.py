@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from alloyd.db import faults
 from alloyd.db.connection import ThreadConnection, close_all, open_reader, open_writer
+from alloyd.db.grouped import WriteGroup
 from alloyd.db.tx import Tx
 from alloyd.errors import AlloydError, Code
 from alloyd.kit import crash
@@ -153,6 +154,9 @@ class Database:
                 continue
             size = min(len(self._pending), self._settings.group_commit_max)
             batch = [self._pending.popleft() for _ in range(size)]
+            for fn, _future in batch:
+                if isinstance(fn, WriteGroup):
+                    fn.seal()
             await self._commit_batch(writer, batch)
             if self._should_checkpoint(writer):
                 await self._checkpoint(writer)

@@ -1,0 +1,340 @@
+"""The composition root: builds everything, starts it in order, stops it in reverse; the only place that knows everybody.
+
+``open`` brings the data directory up and starts the capabilities; ``listen_socket`` and ``listen_tcp`` open the doors;
+``close`` drains and stops. The CLI without a daemon does the first two, so it runs the same program in its own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from alloyd.config import Config, LiveConfig
+from alloyd.db import Database, DatabaseSettings
+from alloyd.db.migrate import migrate
+from alloyd.domain.authz.service import authorize
+from alloyd.domain.keys.service import FirstKey, KeyService, KeySettings
+from alloyd.domain.keys.worker import KeyWorker
+from alloyd.domain.operations.model import Services
+from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.runs.service import RunService, RunSettings
+from alloyd.domain.runs.worker import Engine, EngineSettings
+from alloyd.domain.storage.blobs import BlobStore
+from alloyd.domain.storage.model import StorageSettings
+from alloyd.domain.storage.service import StorageService
+from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.users.service import UserService
+from alloyd.domain.workflows.sample import HELLO
+from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
+from alloyd.egress import EgressLimits, EgressPolicy, Outbound
+from alloyd.errors import AlloydError, Code
+from alloyd.events.hub import Hub
+from alloyd.events.service import EventLog
+from alloyd.kit.clock import Clock
+from alloyd.kit.ids import new_id
+from alloyd.log import get_logger, set_level
+from alloyd.principal import system_principal
+from alloyd.process.datadir import DataDir
+from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
+from alloyd.wire.control import (
+    api_keys,
+    events,
+    me,
+    operations,
+    organizations,
+    stream_tickets,
+    workflow_definitions,
+    workflow_runs,
+)
+from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.listener import Listener, start_tcp, start_unix
+from alloyd.wire.operator import api_keys as operator_api_keys
+from alloyd.wire.operator import organizations as operator_organizations
+from alloyd.wire.operator import users as operator_users
+from alloyd.wire.operator.codec import OperatorSurface
+from alloyd.wire.paging import PageLimits
+from alloyd.wire.private import storage as private_storage
+from alloyd.wire.private import trigger
+from alloyd.wire.private.codec import PrivateSurface
+from alloyd.wire.server import Server, WireLimits
+from alloyd.wire.stream import Streams, StreamSettings
+from alloyd.wire.surface import Surface
+from alloyd.wire.system.app import SystemSurface
+from alloyd.wire.tickets import StreamTickets
+
+log = get_logger("alloyd.app")
+
+
+@dataclass(slots=True)
+class DiskGuard:
+    """Refuses new work while the disk is nearly full, so that it never is. Looks at most once a second."""
+
+    path: str
+    live: LiveConfig
+    _looked_at: float = 0.0
+    _free_bytes: int = 1 << 62
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes free on the data directory's disk, as of a second ago at most."""
+        now = time.monotonic()
+        if now - self._looked_at > 1.0:
+            self._looked_at = now
+            self._free_bytes = shutil.disk_usage(self.path).free
+        return self._free_bytes
+
+    def check(self) -> None:
+        """Raises ``unavailable`` below ``data.disk_free_bytes_min``."""
+        if self.free_bytes < self.live.current.data.disk_free_bytes_min:
+            raise AlloydError(Code.UNAVAILABLE, "nothing was stored: the disk is nearly full", retry_after_s=30)
+
+
+class App:
+    """The whole program in one object. Make it with :meth:`open`."""
+
+    def __init__(self, config: Config, data_dir: DataDir, clock: Clock) -> None:
+        self.live = LiveConfig(config)
+        self.data_dir = data_dir
+        self.clock = clock
+        self.instance_id = new_id()
+        self.started_at = clock.now_ms()
+        self.first_key: FirstKey | None = None
+        self.draining = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listeners: list[Listener] = []
+
+    @classmethod
+    async def open(cls, config: Config, data_dir: DataDir, clock: Clock | None = None) -> App:
+        """Bring up the locked ``data_dir`` and start the capabilities; nobody can reach it yet.
+
+        Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
+        """
+        app = cls(config, data_dir, clock or Clock())
+        data_dir.clean_tmp()
+        await asyncio.to_thread(migrate, data_dir.database)
+        await app._build()
+        await app._start()
+        return app
+
+    # -- building --------------------------------------------------------------------------------------------
+
+    async def _build(self) -> None:
+        config, clock = self.live.current, self.clock
+        self.database = await Database.open(
+            self.data_dir.database,
+            clock,
+            DatabaseSettings(config.data.readers, config.data.group_commit_max, config.data.checkpoint_pages),
+        )
+        self.disk = DiskGuard(str(self.data_dir.root), self.live)
+        self.hub = Hub(config.events.reader_queue_max)
+        self.event_log = EventLog(self.database, self.hub)
+        self.orgs = OrgService(self.database)
+        self.users = UserService(self.database, self.hub, config.auth.password_bytes_min)
+        self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
+        self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
+        self._build_storage(config)
+        self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), _egress_limits(config))
+        self._build_workflows(config)
+
+    def _build_storage(self, config: Config) -> None:
+        self.blobs = BlobStore(
+            self.data_dir.root, self.database.on_fatal, lambda: self.live.current.data.disk_free_bytes_min
+        )
+        self.sweeper = StorageSweeper(self.database, self.blobs, config.storage.sweep_interval_s)
+        self.storage = StorageService(
+            self.database,
+            self.blobs,
+            StorageSettings(config.storage.max_upload_bytes, config.storage.uploads_max),
+            self.sweeper.wake,
+        )
+
+    def _build_workflows(self, config: Config) -> None:
+        engine = config.engine
+        self.workflows = WorkflowService(
+            self.database,
+            WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
+        )
+        self.engine = Engine(
+            self.database,
+            self.workflows,
+            Services(self.storage, self.outbound, self.clock, engine.step_output_bytes_max),
+            self.clock,
+            EngineSettings(
+                running_max=engine.running_max,
+                running_per_org_max=engine.running_per_org_max,
+                steps_running_max=engine.steps_running_max,
+                step_output_bytes_max=engine.step_output_bytes_max,
+                context_bytes_max=engine.context_bytes_max,
+            ),
+            self.instance_id,
+        )
+        self.runs = RunService(
+            self.database,
+            self.workflows,
+            self.engine,
+            self.clock,
+            RunSettings(engine.queued_per_org_max, engine.starts_per_s_per_org, engine.run_deadline_ms),
+            self.disk.check,
+        )
+
+    # -- starting and stopping -------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        await self.event_log.start()
+        await self.runs.open()
+        self.first_key = await self.keys.bootstrap()
+        if self.first_key is not None:
+            await self.workflows.save(system_principal(self.first_key.org.id), HELLO)
+        self._build_surfaces()
+        self.key_worker.start()
+        self._spawn(self.sweeper.run(), "storage sweeper")
+        await self.engine.start()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Drain: nothing new is taken, what runs gets ``grace_s`` seconds, then everything stops in reverse order."""
+        grace_s = self.live.current.engine.shutdown_grace_s if grace_s is None else grace_s
+        self.draining = True
+        self.streams.stop()
+        await asyncio.gather(*(listener.drain(grace_s) for listener in self._listeners))
+        await self.engine.stop(grace_s)
+        for listener in reversed(self._listeners):
+            await listener.close()
+        for task in reversed(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.key_worker.stop()
+        await self.storage.close()
+        await self.outbound.close()
+        self.users.close()
+        await self.database.close()
+        self.blobs.close()
+
+    def apply_config(self, new: Config) -> tuple[list[str], list[str]]:
+        """Take over what can change live: ``(changed, needs a restart)``, names of keys. For SIGHUP."""
+        applied, later = self.live.reload(new)
+        config = self.live.current
+        set_level(config.log.level)
+        self.outbound.replace_policy(EgressPolicy.parse(list(config.egress.allow)))
+        self.engine.set_bounds(config.engine.running_max, config.engine.running_per_org_max)
+        self.runs.set_bounds(
+            RunSettings(
+                config.engine.queued_per_org_max,
+                config.engine.starts_per_s_per_org,
+                config.engine.run_deadline_ms,
+            )
+        )
+        self.storage.set_upload_bytes_max(config.storage.max_upload_bytes)
+        return applied, later
+
+    # -- doors -----------------------------------------------------------------------------------------------
+
+    def _build_surfaces(self) -> None:
+        config = self.live.current
+        self.streams = Streams(
+            self.event_log,
+            StreamSettings(
+                config.events.heartbeat_s, config.events.streams_per_principal_max, config.events.streams_max
+            ),
+        )
+        self.tickets = StreamTickets(self.clock)
+        self.page_limits = PageLimits(config.limits.list_limit_default, config.limits.list_limit_max)
+        self.server = self._server(self._public_surfaces())
+        self.socket_server = self._server(self._socket_surfaces())
+
+    def _server(self, surfaces: list[Surface]) -> Server:
+        config = self.live.current
+        limits = WireLimits(config.http.body_bytes_max, config.http.read_timeout_s, config.limits.json_depth_max)
+        return Server(surfaces, authorize, limits)
+
+    def _public_surfaces(self) -> list[Surface]:
+        control = ControlSurface(
+            self._control_routes(), KeyAuthenticator(self.keys, "control", read_bearer), self.clock, self.tickets
+        )
+        private = PrivateSurface(self._private_routes(), KeyAuthenticator(self.keys, "private", read_api_key_header))
+        return [SystemSurface(self), private, control]
+
+    def _socket_surfaces(self) -> list[Surface]:
+        operator = OperatorSurface(
+            [
+                *operator_organizations.routes(self.orgs, self.page_limits),
+                *operator_users.routes(self.users, self.page_limits),
+                *operator_api_keys.routes(self.keys, self.clock),
+            ],
+            OperatorAuthenticator(self.orgs, "operator"),
+            self.clock,
+        )
+        control = ControlSurface(
+            self._control_routes(), OperatorAuthenticator(self.orgs, "control"), self.clock, self.tickets
+        )
+        private = PrivateSurface(self._private_routes(), OperatorAuthenticator(self.orgs, "private"))
+        return [SystemSurface(self), private, control, operator]
+
+    def _private_routes(self) -> list[Any]:
+        engine = self.live.current.engine
+        return [
+            *private_storage.routes(self.storage),
+            *trigger.routes(self.runs, wait_s_max=engine.wait_s_max, payload_bytes_max=engine.payload_bytes_max),
+        ]
+
+    def _control_routes(self) -> list[Any]:
+        config = self.live.current
+        return [
+            *me.routes(self.keys),
+            *organizations.routes(self.orgs),
+            *api_keys.routes(self.keys, self.clock, self.page_limits),
+            *stream_tickets.routes(self.tickets),
+            *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
+            *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *operations.routes(),
+            *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
+        ]
+
+    async def listen_tcp(self) -> Listener:
+        """Open the public door; the listener tells the port that was taken."""
+        listener = await start_tcp(self.server, self.live.current.http)
+        self._listeners.append(listener)
+        return listener
+
+    async def listen_socket(self) -> Listener:
+        """Open the operator's door, ``alloyd.sock`` in the data directory, mode 0600."""
+        listener = await start_unix(self.socket_server, self.data_dir.socket, self.live.current.http)
+        self._listeners.append(listener)
+        return listener
+
+    # -- health ----------------------------------------------------------------------------------------------
+
+    def checks(self) -> dict[str, Callable[[], str | None]]:
+        """What must be well for the daemon to be ready: each says what is wrong, or None."""
+        return {
+            "database": lambda: self.database.failure,
+            "disk": self._disk_fault,
+            "scheduler": lambda: None if self.engine.alive else "timers are not kept",
+            "draining": lambda: "the daemon is stopping" if self.draining else None,
+        }
+
+    def _disk_fault(self) -> str | None:
+        try:
+            self.disk.check()
+        except (AlloydError, OSError) as error:
+            return str(error)
+        return None
+
+
+def _egress_limits(config: Config) -> EgressLimits:
+    egress = config.egress
+    return EgressLimits(
+        connect_timeout_s=egress.connect_timeout_s,
+        timeout_s=egress.timeout_s,
+        response_bytes_max=egress.response_bytes_max,
+        redirects_max=egress.redirects_max,
+        connections_max=egress.connections_max,
+    )

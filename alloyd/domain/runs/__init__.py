@@ -1,0 +1,1 @@
+"""Runs: started durably, driven step by step, ended exactly once, whatever happens to the process."""

@@ -1,0 +1,258 @@
+"""Drives one run: turns of the machine, each recorded before anything outside depends on it.
+
+No task of its own: turns are plain calls, and what they wait for (the record's commit, a step's end) calls back. Pure
+steps in a row are one turn and one commit. Only one record is under way at a time; what ends meanwhile waits in the
+inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alloyd.domain.operations.model import Done, OperationError, Outcome, Services, WaitUntil
+from alloyd.domain.runs import attempt, machine
+from alloyd.domain.runs.machine import Run
+from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState
+from alloyd.domain.workflows.model import Node
+from alloyd.kit import crash
+from alloyd.kit.clock import Clock, rfc3339
+from alloyd.log import get_logger
+
+log = get_logger("alloyd.runs")
+
+_RECORD_RETRY_S = 1.0
+Record = Callable[[Run, Changes], "asyncio.Future[bool]"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """Bounds of a run; the configuration's group ``engine``."""
+
+    step_output_bytes_max: int = 1024 * 1024
+    context_bytes_max: int = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Means:
+    """What every driver of an engine shares."""
+
+    services: Services
+    clock: Clock
+    record: Record
+    step_slots: asyncio.Semaphore
+    settings: DriverSettings
+
+
+class Driver:
+    """One run under way. ``on_idle(driver)`` is called once, when it has ended, waits, or was let go."""
+
+    __slots__ = ("_closed", "_inbox", "_means", "_on_idle", "_recording", "_starting", "_tasks", "run")
+
+    def __init__(self, run: Run, means: Means, on_idle: Callable[[Driver], None]) -> None:
+        self.run = run
+        self._means = means
+        self._on_idle = on_idle
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._inbox: deque[tuple[str, Outcome | OperationError]] = deque()
+        self._starting: list[str] = []
+        self._recording = False
+        self._closed = False
+
+    # -- from outside ----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start or resume the run."""
+        now = self._means.clock.now_ms()
+        machine.begin_run(self.run, now)
+        self._fire_due(now)
+        self._turn()
+
+    def wake(self) -> None:
+        """A timer of this run fired while it is in memory."""
+        if self._recording:
+            return  # the turn after the record looks for due timers itself
+        self._turn()
+
+    def interrupt(self) -> None:
+        """The run was ended from outside, durably: stop its steps and let go."""
+        self._let_go()
+
+    async def stop(self) -> None:
+        """The daemon stops: cancel what runs and wait for it; the run stays as it is recorded."""
+        tasks = list(self._tasks.values())
+        self._let_go()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def has_running_steps(self) -> bool:
+        """Whether a step with effects is under way, or a record."""
+        return bool(self._tasks) or self._recording
+
+    # -- turns -----------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Take what has ended, compute what is pure, and record all of it in one commit."""
+        try:
+            self._advance()
+        except Exception as error:  # a defect must end the run, not leave it stuck
+            log.error("run broke the machine", run_id=self.run.id, exc_info=error)
+            if self.run.state not in ENDED:
+                reason = StepError("internal", "an internal error; the log has it under this run's id")
+                machine.fail_run(self.run, self._means.clock.now_ms(), reason)
+        self._record()
+
+    def _advance(self) -> None:
+        run, now = self.run, self._means.clock.now_ms()
+        run.names["now"] = rfc3339(now)
+        self._fire_due(now)
+        while self._inbox and run.state not in ENDED:
+            key, outcome = self._inbox.popleft()
+            self._settle(key, outcome, now)
+        while run.ready and run.state not in ENDED:
+            self._take(run.ready.pop(0), now)
+        machine.settle_state(run, now)
+
+    def _fire_due(self, now: int) -> None:
+        due = [
+            step.key
+            for step in self.run.steps.values()
+            if step.state is StepState.WAITING and step.fire_at is not None and step.fire_at <= now
+        ]
+        if due and self.run.state not in ENDED:
+            machine.resume_run(self.run)
+            for key in due:
+                crash.reach("engine.timer_fired")
+                machine.fire_timer(self.run, key, now)
+
+    def _take(self, key: str, now: int) -> None:
+        run, node = self.run, self.run.graph.nodes[key]
+        try:
+            wanted = attempt.is_wanted(run, node)
+        except OperationError as error:
+            machine.begin_step(run, key, now)
+            machine.fail_step(run, key, attempt.to_step_error(error), now, retryable=False)
+            return
+        if not wanted:
+            machine.skip_step(run, key, now)
+            return
+        step = machine.begin_step(run, key, now)
+        if not node.operation.pure:
+            self._starting.append(key)
+            return
+        try:
+            outcome: Outcome | OperationError = attempt.compute(run, node, step.attempt, self._means.services)
+        except OperationError as error:
+            outcome = error
+        self._settle(key, outcome, now)
+
+    def _settle(self, key: str, outcome: Outcome | OperationError, now: int) -> None:
+        run = self.run
+        if run.steps[key].state is not StepState.RUNNING:
+            return  # the run went another way meanwhile
+        if not isinstance(outcome, OperationError):
+            try:
+                encoded = attempt.encode_output(outcome, self._means.settings.step_output_bytes_max)
+                if isinstance(outcome, Done):
+                    self._check_context(run.graph.nodes[key], outcome, encoded)
+            except OperationError as error:
+                outcome = error
+        if isinstance(outcome, OperationError):
+            machine.fail_step(
+                run,
+                key,
+                attempt.to_step_error(outcome),
+                now,
+                retryable=outcome.retryable,
+                retry_after_ms=outcome.retry_after_ms,
+            )
+        elif isinstance(outcome, WaitUntil):
+            machine.wait_step(run, key, outcome.fire_at_ms, outcome.output, now)
+        else:
+            machine.complete_step(run, key, outcome, encoded, now)
+
+    def _check_context(self, node: Node, done: Done, encoded: bytes) -> None:
+        if not done.context and not node.outputs:
+            return
+        bytes_max = self._means.settings.context_bytes_max
+        size = len(ENCODER.encode({**self.run.context, **(done.context or {})})) + len(encoded) * bool(node.outputs)
+        if size > bytes_max:
+            raise OperationError("context_too_large", f"the run's context would be larger than {bytes_max} bytes")
+
+    # -- recording -------------------------------------------------------------------------------------------
+
+    def _record(self) -> None:
+        crash.reach("engine.before_record")
+        self._recording = True
+        self._submit(self.run.take_changes())
+
+    def _submit(self, changes: Changes) -> None:
+        self._means.record(self.run, changes).add_done_callback(lambda future: self._recorded(future, changes))
+
+    def _recorded(self, future: asyncio.Future[bool], changes: Changes) -> None:
+        if self._closed or future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            # The disk is full or failing. Nothing outside has happened on the strength of this turn: keep it and
+            # try again; /readyz tells the operator why.
+            log.error("run can't be recorded; will be tried again", run_id=self.run.id, reason=str(error))
+            asyncio.get_running_loop().call_later(_RECORD_RETRY_S, self._resubmit, changes)
+            return
+        crash.reach("engine.after_record")
+        self._recording = False
+        if not future.result() or self.run.state in ENDED:
+            self._let_go()
+            return
+        starting, self._starting = self._starting, []
+        for key in starting:
+            self._tasks[key] = asyncio.create_task(self._execute(key), name=f"step {self.run.id} {key}")
+        if self._inbox or self._has_due():
+            self._turn()
+        elif self.run.state is RunState.WAITING:
+            self._let_go()
+
+    def _resubmit(self, changes: Changes) -> None:
+        if not self._closed:
+            self._submit(changes)
+
+    def _has_due(self) -> bool:
+        if not self.run.graph.nodes:
+            return False
+        now: Any = None
+        for step in self.run.steps.values():
+            if step.state is StepState.WAITING and step.fire_at is not None:
+                now = now or self._means.clock.now_ms()
+                if step.fire_at <= now:
+                    return True
+        return False
+
+    async def _execute(self, key: str) -> None:
+        run = self.run
+        node = run.graph.nodes[key]
+        outcome: Outcome | OperationError
+        async with self._means.step_slots:
+            crash.reach("engine.before_step")
+            try:
+                outcome = await attempt.execute(run, node, run.steps[key].attempt, self._means.services)
+            except OperationError as error:
+                outcome = error
+            crash.reach("engine.after_step")
+        self._tasks.pop(key, None)
+        if self._closed:
+            return
+        self._inbox.append((key, outcome))
+        if not self._recording:
+            self._turn()
+
+    def _let_go(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self._on_idle(self)

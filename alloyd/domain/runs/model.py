@@ -1,0 +1,186 @@
+"""What a run and its steps are; states and who may move where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+ENCODER = msgspec.json.Encoder()
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"  # only a timer or an event can move it
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
+
+
+class StepState(StrEnum):
+    """Where a step stands; ``waiting`` for its dependencies, a timer or an event."""
+
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+SETTLED = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
+
+
+class TimerKind(StrEnum):
+    """Why a step waits for a time."""
+
+    DELAY = "delay"
+    RETRY = "retry"
+
+
+class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an attempt failed, as it is shown. ``step`` is set where a run tells which step brought it down."""
+
+    code: str
+    message: str
+    path: str | None = None
+    details: Any = None
+    step: str | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One attempt of a step that was followed by another; times in ms since the epoch."""
+
+    attempt: int
+    started_at: int | None
+    ended_at: int
+    error: StepError
+
+
+@dataclass(slots=True)
+class Step:
+    """A step of a run in memory. ``output`` is the JSON value, ``encoded`` its encoding once it is known."""
+
+    key: str
+    state: StepState
+    attempt: int = 0
+    started_at: int | None = None
+    ended_at: int | None = None
+    port: str | None = None
+    output: Any = None
+    encoded: bytes | None = None
+    error: StepError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    fire_at: int | None = None
+    timer: TimerKind | None = None
+    pending: Any = None  # what a delay completes with once its timer fired
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as it is shown: one row. JSON columns are decoded; times are ms since the epoch."""
+
+    id: str
+    org_id: str
+    workflow_id: str
+    version: int
+    state: RunState
+    trigger_kind: str
+    started_by: str
+    steps_total: int
+    steps_done: int
+    created_at: int
+    queued_at: int | None
+    started_at: int | None
+    ended_at: int | None
+    deadline_at: int | None
+    retry_of: str | None
+    metadata: Any
+    error: StepError | None
+    output: Any
+    context: dict[str, Any]
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """A run with all its steps, in the definition's order."""
+
+    run: RunView
+    steps: list[StepView]
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step as it is shown."""
+
+    key: str
+    operation: str
+    state: StepState
+    attempt: int
+    started_at: int | None
+    ended_at: int | None
+    output: Any
+    error: StepError | None
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """The wish to start a run. ``payload`` and ``context`` are JSON, already checked and encoded."""
+
+    workflow_id: str
+    payload: bytes
+    trigger_kind: str
+    context: bytes = b"{}"
+    metadata: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that is durable. ``queued_at`` in ms since the epoch."""
+
+    run_id: str
+    queued_at: int
+    created: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    state: RunState
+    output: Any
+    error: StepError | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Narrows a list of runs; times in ms since the epoch."""
+
+    state: RunState | None = None
+    workflow_id: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one turn of the machine changed, to be recorded in one commit."""
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    events: list[tuple[str, str | None, bytes]] = field(default_factory=list)  # kind, node key, payload
+    told: list[Any] = field(default_factory=list)  # events that steps emitted themselves
+    timers_set: list[Step] = field(default_factory=list)
+    timers_cleared: list[str] = field(default_factory=list)
+    context: bool = False

@@ -1,0 +1,63 @@
+"""Writes turns of the machine: rows and events of one run in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from alloyd.db import Tx
+from alloyd.domain.runs import store
+from alloyd.domain.runs.machine import Run
+from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState
+from alloyd.domain.workflows.model import Graph
+from alloyd.errors import conflict, not_found
+from alloyd.events.model import Event
+
+
+def record(tx: Tx, run: Run, changes: Changes, owner: str) -> bool:
+    """Write what a turn changed, with its events. False, and nothing written, when the run has ended meanwhile."""
+    if not store.record_run(tx, run, changes, owner):
+        return False
+    org_id, run_id, workflow_id = run.org_id, run.id, run.workflow_id
+    tx.outbox.extend(
+        Event(org_id, kind, run_id, payload, run_id=run_id, workflow_id=workflow_id, node_key=key)
+        for kind, key, payload in changes.events
+    )
+    tx.outbox.extend(changes.told)
+    return True
+
+
+def end_from_outside(
+    tx: Tx, org_id: str, run_id: str, graph: Graph, end: Callable[[Run, int], None], owner: str
+) -> tuple[RunState, Ended]:
+    """Read a run, end it with ``end(run, now)``, and write that; the state it had, and how it ended.
+
+    Raises ``not_found``, and ``conflict`` when it has ended already.
+    """
+    stored = store.load_run(tx.conn, org_id, run_id)
+    if stored is None:
+        raise not_found("run")
+    view = stored.view
+    if view.state in ENDED:
+        raise conflict(f"the run has ended already: it is {view.state.value}")
+    run = restore(stored, graph)
+    end(run, tx.now)
+    record(tx, run, run.take_changes(), owner)
+    return view.state, Ended(run.state, run.output, run.error)
+
+
+def restore(stored: store.StoredRun, graph: Graph) -> Run:
+    """A run in memory as it is recorded."""
+    view = stored.view
+    return Run(
+        view.id,
+        view.org_id,
+        view.workflow_id,
+        view.version,
+        graph,
+        view.payload,
+        view.context,
+        started_by=view.started_by,
+        started_at=view.started_at,
+        deadline_at=view.deadline_at,
+        steps=stored.steps,
+    )

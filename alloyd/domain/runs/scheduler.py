@@ -1,0 +1,116 @@
+"""Keeps time for runs: timers and deadlines are rows; the near timers also stand in a heap in memory.
+
+Sleeps until the next one is due. A timer never fires early; one whose time passed while no daemon ran fires at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+
+from alloyd.db import Database
+from alloyd.domain.runs import store
+from alloyd.kit.clock import Clock
+from alloyd.log import get_logger
+
+log = get_logger("alloyd.runs")
+
+HORIZON_MS = 60_000
+PAGE = 5_000
+_RETRY_S = 1.0
+
+
+class Scheduler:
+    """Wakes runs when their timers are due and ends those whose deadline has passed."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        wake: Callable[[str, str], None],
+        expire: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._wake_run = wake
+        self._expire_run = expire
+        self._heap: list[tuple[int, str, str]] = []
+        self._horizon = -1  # timers up to here are in the heap
+        self._next_deadline: int | None = None
+        self._changed = asyncio.Event()
+        self.alive = True
+
+    def add_timer(self, org_id: str, run_id: str, fire_at: int) -> None:
+        """A timer was recorded, at ``fire_at`` ms since the epoch."""
+        if fire_at <= self._horizon:
+            heapq.heappush(self._heap, (fire_at, org_id, run_id))
+            if self._heap[0][0] == fire_at:
+                self._changed.set()
+
+    def add_deadline(self, deadline_at: int) -> None:
+        """A run was queued that has to be done by ``deadline_at``."""
+        if self._next_deadline is None or deadline_at < self._next_deadline:
+            self._next_deadline = deadline_at
+            self._changed.set()
+
+    def clock_moved(self) -> None:
+        """Look at the clock again: for tests that move it."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """The loop; ends only when it is cancelled. What fails is tried again."""
+        self._next_deadline = await self._database.read(store.find_next_deadline)
+        while True:
+            try:
+                await self._turn()
+                self.alive = True
+            except Exception as error:
+                self.alive = False
+                log.error("scheduler failed; will try again", exc_info=error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _turn(self) -> None:
+        self._changed.clear()
+        now = self._clock.now_ms()
+        if now + HORIZON_MS // 2 >= self._horizon:
+            await self._load(now + HORIZON_MS)
+        while self._heap and self._heap[0][0] <= now:
+            _fire_at, org_id, run_id = heapq.heappop(self._heap)
+            self._wake_run(org_id, run_id)
+        if self._next_deadline is not None and self._next_deadline <= now:
+            await self._expire_overdue(now)
+        await self._sleep_until(self._next_due(), now)
+
+    async def _load(self, until_ms: int) -> None:
+        """Bring the timers up to ``until_ms`` into the heap, a page at most; the rest at the next turn."""
+        page = await self._database.read(lambda conn: store.list_timers(conn, self._horizon, until_ms, PAGE))
+        known = {(entry[0], entry[2]) for entry in self._heap}
+        for timer in page:
+            if (timer.fire_at, timer.run_id) not in known:
+                heapq.heappush(self._heap, (timer.fire_at, timer.org_id, timer.run_id))
+        # A full page may have been cut between timers of one millisecond: those come again with the next page.
+        self._horizon = until_ms if len(page) < PAGE else page[-1].fire_at - 1
+
+    async def _expire_overdue(self, now: int) -> None:
+        overdue = await self._database.read(lambda conn: store.list_overdue(conn, now, PAGE))
+        for org_id, run_id in overdue:
+            await self._expire_run(org_id, run_id)
+        self._next_deadline = await self._database.read(store.find_next_deadline)
+
+    def _next_due(self) -> int:
+        due = self._horizon - HORIZON_MS // 2
+        if self._heap:
+            due = min(due, self._heap[0][0])
+        if self._next_deadline is not None:
+            due = min(due, self._next_deadline)
+        return due
+
+    async def _sleep_until(self, due: int, now: int) -> None:
+        # Rounded up to a whole millisecond and one more, so that the clock has reached it when we look.
+        wait_s = max(0.0, (due - now + 1) / 1000)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return

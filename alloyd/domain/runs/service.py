@@ -1,0 +1,348 @@
+"""Use cases of runs: start, wait, show, list, cancel. The only door to runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alloyd.db import Database, GroupedWrite, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
+from alloyd.domain.runs import machine, store
+from alloyd.domain.runs.machine import Run
+from alloyd.domain.runs.model import (
+    ENDED,
+    Ended,
+    RunDetail,
+    RunFilter,
+    RunState,
+    RunView,
+    Started,
+    StartRun,
+    StepError,
+    StepState,
+    StepView,
+)
+from alloyd.domain.runs.queue import Seed
+from alloyd.domain.runs.recording import end_from_outside
+from alloyd.domain.runs.store import NewRun
+from alloyd.domain.runs.worker import Engine
+from alloyd.domain.workflows.model import Graph, Runnable
+from alloyd.domain.workflows.service import WorkflowService
+from alloyd.errors import AlloydError, Code, conflict, not_found
+from alloyd.events.model import Event
+from alloyd.kit.clock import Clock
+from alloyd.kit.ids import new_id
+from alloyd.principal import Principal
+
+_WHAT = "run"
+_QUEUED = "workflow.run.queued"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Bounds; the configuration's group ``engine``. 0 starts a second means no limit."""
+
+    queued_per_org_max: int = 1_000_000
+    starts_per_s_per_org: int = 0
+    run_deadline_ms: int = 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Starts that an organization may still make: refilled each second up to one second's worth."""
+
+    tokens: float
+    seen_ms: int = field(default=0)
+
+
+class RunService:
+    """Starts runs durably, tells how they are, ends them."""
+
+    def __init__(
+        self,
+        database: Database,
+        workflows: WorkflowService,
+        engine: Engine,
+        clock: Clock,
+        settings: RunSettings,
+        disk_guard: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._workflows = workflows
+        self._engine = engine
+        self._clock = clock
+        self._settings = settings
+        self._disk_guard = disk_guard
+        self._buckets: dict[str, _Bucket] = {}
+        self._next_seq = 0
+        self._starts: GroupedWrite[tuple[NewRun, Runnable], Started] = GroupedWrite(database, self._write_starts)
+        engine.end_overdue = self._end_overdue
+
+    async def open(self) -> None:
+        """Read where the order of starts goes on; before the first start."""
+        self._next_seq = await self._database.read(store.find_last_seq) + 1
+
+    def set_bounds(self, settings: RunSettings) -> None:
+        """Change the organizations' bounds."""
+        self._settings = settings
+
+    # -- starting --------------------------------------------------------------------------------------------
+
+    async def start(
+        self, principal: Principal, command: StartRun, once: Once | None = None, run_id: str | None = None
+    ) -> Started:
+        """Queue a run of the workflow's newest published version; durable when this returns.
+
+        ``once`` is an idempotency key: a second start with it gives the first run. Raises ``not_found`` for an
+        unknown workflow or one with nothing to run, ``rate_limited`` over the organization's rate or queue limit,
+        ``unavailable`` when the disk is nearly full. Emits ``workflow.run.queued``. Contract: private, "Trigger".
+        """
+        runnable = self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
+        if runnable is None:
+            runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
+        if once is None:
+            self._admit(principal.org_id)
+            new = self._new_run(principal, command, runnable, run_id or new_id(), queued=True)
+            return await self._starts.submit((new, runnable))
+
+        def write(tx: Tx) -> Started:
+            known = idempotency.find_made(tx, principal.org_id, once)
+            if known is not None:
+                view = store.find_run(tx.conn, principal.org_id, known)
+                return Started(known, (view and view.queued_at) or tx.now, created=False)
+            self._admit(principal.org_id)
+            new = self._new_run(principal, command, runnable, run_id or new_id(), queued=True)
+            (started,) = self._write_starts(tx, [(new, runnable)])
+            idempotency.remember_made(tx, principal.org_id, once, started.run_id)
+            return started
+
+        return await self._database.write(write)
+
+    async def create(self, principal: Principal, command: StartRun, once: Once | None = None) -> RunDetail:
+        """Make a run that does not start yet. Raises as :meth:`start`. Emits ``workflow.run.created``."""
+        runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
+
+        def write(tx: Tx) -> str:
+            known = idempotency.find_made(tx, principal.org_id, once)
+            if known is not None:
+                return known
+            self._admit(principal.org_id)
+            new = self._new_run(principal, command, runnable, new_id(), queued=False)
+            store.insert_runs(tx, [new], self._take_seqs(1))
+            tx.emit(_event(new.org_id, "workflow.run.created", new.id, new.workflow_id))
+            idempotency.remember_made(tx, principal.org_id, once, new.id)
+            return new.id
+
+        return await self.get(principal, await self._database.write(write))
+
+    async def start_pending(self, principal: Principal, run_id: str) -> RunDetail:
+        """Queue a pending run. Raises ``not_found``, ``conflict`` when it is not pending, ``rate_limited``.
+
+        Emits ``workflow.run.queued``.
+        """
+        org_id = principal.org_id
+        run = (await self.get(principal, run_id)).run
+        graph = await self._workflows.get_graph(org_id, run.workflow_id, run.version)
+        self._admit(org_id)
+
+        def write(tx: Tx) -> None:
+            deadline_at = tx.now + self._deadline_ms(graph)
+            if not store.mark_queued(tx, org_id, run_id, deadline_at):
+                view = store.find_run(tx.conn, org_id, run_id)
+                raise conflict(f"the run is {view.state.value if view else 'gone'}, not pending")
+            tx.emit(_event(org_id, _QUEUED, run_id, run.workflow_id))
+            tx.after_commit(lambda: self._engine.accept_known(org_id, run_id, deadline_at))
+
+        await self._database.write(write)
+        return await self.get(principal, run_id)
+
+    def _admit(self, org_id: str) -> None:
+        """The organization's bounds, checked before anything is written."""
+        self._disk_guard()
+        if self._engine.queue.queued_of(org_id) >= self._settings.queued_per_org_max:
+            raise AlloydError(
+                Code.RATE_LIMITED,
+                f"the organization has {self._settings.queued_per_org_max} queued runs, the most it may have",
+                retry_after_s=10,
+            )
+        rate = self._settings.starts_per_s_per_org
+        if rate <= 0:
+            return
+        now = self._clock.now_ms()
+        bucket = self._buckets.setdefault(org_id, _Bucket(rate, now))
+        bucket.tokens = min(rate, bucket.tokens + (now - bucket.seen_ms) * rate / 1000)
+        bucket.seen_ms = now
+        if bucket.tokens < 1:
+            raise AlloydError(Code.RATE_LIMITED, f"the organization may start {rate} runs a second", retry_after_s=1)
+        bucket.tokens -= 1
+
+    def _new_run(
+        self, principal: Principal, command: StartRun, runnable: Runnable, run_id: str, *, queued: bool
+    ) -> NewRun:
+        return NewRun(
+            run_id,
+            principal.org_id,
+            runnable.workflow_id,
+            runnable.version,
+            command.trigger_kind,
+            principal.id,
+            len(runnable.graph.nodes),
+            queued,
+            self._deadline_ms(runnable.graph),
+            command.payload,
+            command.context,
+            command.metadata,
+        )
+
+    def _deadline_ms(self, graph: Graph) -> int:
+        return graph.run_deadline_ms or self._settings.run_deadline_ms
+
+    def _take_seqs(self, count: int) -> int:
+        first = self._next_seq  # on the writer's thread only
+        self._next_seq += count
+        return first
+
+    def _write_starts(self, tx: Tx, items: list[tuple[NewRun, Runnable]]) -> list[Started]:
+        """On the writer's thread: all starts that waited, in one go."""
+        first_seq = self._take_seqs(len(items))
+        runs = [new for new, _runnable in items]
+        store.insert_runs(tx, runs, first_seq)
+        tx.outbox.extend(_event(new.org_id, _QUEUED, new.id, new.workflow_id) for new in runs)
+        now = tx.now
+
+        def accept() -> None:
+            for seq, (new, runnable) in enumerate(items, start=first_seq):
+                seed = Seed(
+                    new.id,
+                    new.org_id,
+                    seq,
+                    new.workflow_id,
+                    new.version,
+                    runnable.graph,
+                    new.payload,
+                    new.context,
+                    new.started_by,
+                )
+                self._engine.accept(seed, now + new.deadline_ms)
+
+        tx.after_commit(accept)
+        return [Started(new.id, now) for new in runs]
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    async def start_and_wait(
+        self, principal: Principal, command: StartRun, wait_s: float, once: Once | None = None
+    ) -> tuple[Started, Ended | None]:
+        """:meth:`start`, then wait at most ``wait_s`` seconds for the end; None when it has not come."""
+        run_id = new_id()
+        future = self._engine.expect_end(run_id)
+        try:
+            started = await self.start(principal, command, once, run_id)
+            if not started.created:
+                self._engine.forget_waiter(run_id, future)
+                return started, await self.wait(principal, started.run_id, wait_s)
+            try:
+                async with asyncio.timeout(wait_s):
+                    return started, await future
+            except TimeoutError:
+                return started, None
+        finally:
+            self._engine.forget_waiter(run_id, future)
+
+    async def wait(self, principal: Principal, run_id: str, wait_s: float) -> Ended | None:
+        """How the run ended, waiting at most ``wait_s`` seconds for it; None when it goes on."""
+        future = self._engine.expect_end(run_id)
+        try:
+            view = (await self.get(principal, run_id)).run  # after expect_end, so an end in between is not missed
+            if view.state in ENDED:
+                return Ended(view.state, view.output, view.error)
+            async with asyncio.timeout(wait_s):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            self._engine.forget_waiter(run_id, future)
+
+    # -- showing ---------------------------------------------------------------------------------------------
+
+    async def get(self, principal: Principal, run_id: str) -> RunDetail:
+        """The run with its steps. Raises ``not_found``."""
+        stored = await self._database.read(lambda conn: store.load_run(conn, principal.org_id, run_id))
+        if stored is None:
+            raise not_found(_WHAT)
+        view = stored.view
+        graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version)
+        untouched = StepState.SKIPPED if view.state in ENDED else StepState.WAITING
+        steps = []
+        for key in graph.order:
+            step = stored.steps.get(key)
+            operation = graph.nodes[key].operation.name
+            if step is None:
+                steps.append(StepView(key, operation, untouched, 0, None, None, None, None, []))
+                continue
+            output = step.output if step.state is StepState.COMPLETED else None
+            steps.append(
+                StepView(
+                    key,
+                    operation,
+                    step.state,
+                    step.attempt,
+                    step.started_at,
+                    step.ended_at,
+                    output,
+                    step.error,
+                    list(step.attempts),
+                )
+            )
+        return RunDetail(view, steps)
+
+    async def find_state(self, principal: Principal, run_id: str) -> RunState:
+        """Where the run stands. Raises ``not_found`` when the organization has no such run."""
+        view = await self._database.read(lambda conn: store.find_run(conn, principal.org_id, run_id))
+        if view is None:
+            raise not_found(_WHAT)
+        return view.state
+
+    async def list_page(
+        self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int
+    ) -> list[RunView]:
+        """A page of the organization's runs, newest first."""
+        return await self._database.read(lambda conn: store.list_page(conn, principal.org_id, wanted, before_id, limit))
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    async def cancel(self, principal: Principal, run_id: str) -> RunDetail:
+        """End the run now, durably: running steps are interrupted, waiting ones skipped.
+
+        Raises ``not_found``, and ``conflict`` when it has ended already. Emits ``workflow.run.cancelled`` and what its
+        steps become.
+        """
+        await self._end(
+            principal.org_id, run_id, lambda run, now: machine.cancel_run(run, now, "the run was cancelled")
+        )
+        return await self.get(principal, run_id)
+
+    async def _end_overdue(self, org_id: str, run_id: str) -> None:
+        reason = StepError("deadline_exceeded", "the run was not done by its deadline")
+        try:
+            await self._end(org_id, run_id, lambda run, now: machine.fail_run(run, now, reason))
+        except AlloydError as error:
+            if error.code not in (Code.CONFLICT, Code.NOT_FOUND):  # it ended by itself a moment before
+                raise
+
+    async def _end(self, org_id: str, run_id: str, end: Callable[[Run, int], None]) -> None:
+        view = await self._database.read(lambda conn: store.find_run(conn, org_id, run_id))
+        if view is None:
+            raise not_found(_WHAT)
+        try:
+            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version)
+        except AlloydError:
+            graph = Graph({}, (), (), ())  # even what can't run any more can be ended
+        before, ended = await self._database.write(lambda tx: end_from_outside(tx, org_id, run_id, graph, end, ""))
+        self._engine.interrupt(org_id, run_id, before, ended)
+
+
+def _event(org_id: str, kind: str, run_id: str, workflow_id: str) -> Event:
+    return Event(org_id, kind, run_id, b"{}", run_id=run_id, workflow_id=workflow_id)

@@ -1,0 +1,329 @@
+"""All SQL of runs, their steps and timers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from alloyd.db.tx import Tx
+from alloyd.domain.runs.machine import Run
+from alloyd.domain.runs.model import (
+    ENCODER,
+    Attempt,
+    Changes,
+    RunFilter,
+    RunState,
+    RunView,
+    Step,
+    StepError,
+    StepState,
+    TimerKind,
+)
+
+_STEP_ERROR = msgspec.json.Decoder(StepError)
+_ATTEMPTS = msgspec.json.Decoder(list[Attempt])
+
+
+@dataclass(slots=True)
+class NewRun:
+    """A row to be inserted. ``queued`` False makes it pending. Not frozen: one is made for every trigger."""
+
+    id: str
+    org_id: str
+    workflow_id: str
+    version: int
+    trigger_kind: str
+    started_by: str
+    steps_total: int
+    queued: bool
+    deadline_ms: int
+    payload: bytes
+    context: bytes
+    metadata: bytes | None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimer:
+    """A timer's row."""
+
+    id: int
+    org_id: str
+    run_id: str
+    step_key: str
+    fire_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A queued run as the engine reads a page of them."""
+
+    seq: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run and its recorded steps, read in one snapshot."""
+
+    view: RunView
+    steps: dict[str, Step]
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def find_last_seq(conn: sqlite3.Connection) -> int:
+    """The newest run's place in the order of starts."""
+    row = conn.execute("SELECT max(seq) FROM runs").fetchone()
+    return row[0] or 0
+
+
+def insert_runs(tx: Tx, runs: Sequence[NewRun], first_seq: int) -> None:
+    """Insert several runs at once: what came while the writer was busy."""
+    tx.executemany(
+        "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
+        "created_at, queued_at, deadline_at, payload, context, metadata, retry_of) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?)",
+        [
+            (
+                seq,
+                run.id,
+                run.org_id,
+                run.workflow_id,
+                run.version,
+                "queued" if run.queued else "pending",
+                run.trigger_kind,
+                run.started_by,
+                run.steps_total,
+                tx.now,
+                tx.now if run.queued else None,
+                tx.now + run.deadline_ms if run.queued else None,
+                run.payload,
+                run.context,
+                run.metadata,
+                run.retry_of,
+            )
+            for seq, run in enumerate(runs, start=first_seq)
+        ],
+    )
+
+
+def mark_queued(tx: Tx, org_id: str, run_id: str, deadline_at: int | None) -> bool:
+    """From pending to queued; False when it was not pending."""
+    changed = tx.execute(
+        "UPDATE runs SET state = 'queued', queued_at = ?, deadline_at = ? "
+        "WHERE org_id = ? AND id = ? AND state = 'pending'",
+        (tx.now, deadline_at, org_id, run_id),
+    )
+    return changed.rowcount == 1
+
+
+def record_run(tx: Tx, run: Run, changes: Changes, owner: str) -> bool:
+    """Write one turn of the machine. False, and nothing written, when the run has ended in the meantime."""
+    ended = run.ended_at is not None
+    changed = tx.execute(
+        "UPDATE runs SET state = ?, steps_done = ?, started_at = ?, ended_at = ?, owner = ?, "
+        "error = CAST(? AS TEXT), output = CAST(? AS TEXT) WHERE id = ? AND org_id = ? AND ended_at IS NULL",
+        (
+            run.state.value,
+            run.steps_done,
+            run.started_at,
+            run.ended_at,
+            None if ended else owner,
+            ENCODER.encode(run.error) if run.error is not None else None,
+            ENCODER.encode(run.output) if ended and run.output is not None else None,
+            run.id,
+            run.org_id,
+        ),
+    )
+    if changed.rowcount != 1:
+        return False
+    if changes.context:
+        tx.execute(
+            "UPDATE runs SET context = CAST(? AS TEXT) WHERE id = ? AND org_id = ?",
+            (ENCODER.encode(run.context), run.id, run.org_id),
+        )
+    if changes.steps:
+        tx.executemany(
+            "INSERT OR REPLACE INTO run_steps "
+            "(run_id, key, org_id, state, attempt, started_at, ended_at, port, attempts, error, output) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))",
+            [_step_row(run, step) for step in changes.steps.values()],
+        )
+    if changes.timers_cleared:
+        tx.executemany(
+            "DELETE FROM timers WHERE run_id = ? AND step_key = ? AND org_id = ?",
+            [(run.id, key, run.org_id) for key in changes.timers_cleared],
+        )
+    for step in changes.timers_set:
+        if step.fire_at is not None and step.timer is not None:
+            tx.execute(
+                "INSERT OR REPLACE INTO timers (org_id, run_id, step_key, kind, fire_at) VALUES (?, ?, ?, ?, ?)",
+                (run.org_id, run.id, step.key, step.timer.value, step.fire_at),
+            )
+    return True
+
+
+def _step_row(run: Run, step: Step) -> tuple[Any, ...]:
+    return (
+        run.id,
+        step.key,
+        run.org_id,
+        step.state.value,
+        step.attempt,
+        step.started_at,
+        step.ended_at,
+        step.port,
+        ENCODER.encode(step.attempts) if step.attempts else None,
+        ENCODER.encode(step.error) if step.error is not None else None,
+        step.encoded,
+    )
+
+
+def requeue_interrupted(tx: Tx) -> int:
+    """At the start: what ran when the process ended is queued again; how many there were. All organizations."""
+    return tx.execute("UPDATE runs SET state = 'queued' WHERE state = 'running' AND ended_at IS NULL").rowcount
+
+
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | None:
+    """The organization's run of that id."""
+    row = conn.execute(
+        "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
+        "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, metadata, error, output, context, "
+        "payload FROM runs "
+        "WHERE id = ? AND org_id = ?",
+        (run_id, org_id),
+    ).fetchone()
+    return _view(row) if row else None
+
+
+def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | None:
+    """The run with its recorded steps and timers, to drive it on."""
+    view = find_run(conn, org_id, run_id)
+    if view is None:
+        return None
+    steps = {step.key: step for step in list_steps(conn, org_id, run_id)}
+    for key, kind, fire_at in conn.execute(
+        "SELECT step_key, kind, fire_at FROM timers WHERE run_id = ? AND org_id = ?", (run_id, org_id)
+    ):
+        step = steps.get(key)
+        if step is not None:
+            step.fire_at, step.timer = fire_at, TimerKind(kind)
+            step.pending = step.output
+    return StoredRun(view, steps)
+
+
+def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]:
+    """The steps of a run that have been touched."""
+    rows = conn.execute(
+        "SELECT key, state, attempt, started_at, ended_at, port, attempts, error, output FROM run_steps "
+        "WHERE run_id = ? AND org_id = ?",
+        (run_id, org_id),
+    )
+    return [_step(row) for row in rows]
+
+
+def list_page(
+    conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int
+) -> list[RunView]:
+    """Newest first, those before ``before_id``."""
+    rows = conn.execute(
+        "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
+        "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, metadata, error, output, context, "
+        "payload FROM runs "
+        "WHERE org_id = :org AND (:state IS NULL OR state = :state) "
+        "AND (:workflow IS NULL OR workflow_id = :workflow) "
+        "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
+        "AND seq < coalesce((SELECT seq FROM runs WHERE id = :before AND org_id = :org), 9223372036854775807) "
+        "ORDER BY seq DESC LIMIT :limit",
+        {
+            "org": org_id,
+            "state": wanted.state,
+            "workflow": wanted.workflow_id,
+            "from": wanted.created_from,
+            "to": wanted.created_to,
+            "before": before_id,
+            "limit": limit,
+        },
+    )
+    return [_view(row) for row in rows]
+
+
+def count_queued(conn: sqlite3.Connection) -> dict[str, int]:
+    """How many runs wait for the engine, by organization. All organizations: the engine's own bookkeeping."""
+    return dict(
+        conn.execute("SELECT org_id, count(*) FROM runs WHERE state = 'queued' AND ended_at IS NULL GROUP BY org_id")
+    )
+
+
+def list_queued(conn: sqlite3.Connection, org_id: str, after_seq: int, limit: int) -> list[QueuedRun]:
+    """The organization's queued runs in the order of their starts."""
+    rows = conn.execute(
+        "SELECT seq, id FROM runs WHERE org_id = ? AND state = 'queued' AND seq > ? ORDER BY seq LIMIT ?",
+        (org_id, after_seq, limit),
+    )
+    return [QueuedRun(*row) for row in rows]
+
+
+def list_timers(conn: sqlite3.Connection, after_ms: int, until_ms: int, limit: int) -> list[DueTimer]:
+    """Timers in the order in which they fire. All organizations: the scheduler's own."""
+    rows = conn.execute(
+        "SELECT id, org_id, run_id, step_key, fire_at FROM timers WHERE fire_at > ? AND fire_at <= ? "
+        "ORDER BY fire_at, id LIMIT ?",
+        (after_ms, until_ms, limit),
+    )
+    return [DueTimer(*row) for row in rows]
+
+
+def list_overdue(conn: sqlite3.Connection, now_ms: int, limit: int) -> list[tuple[str, str]]:
+    """``(org_id, run_id)`` of runs whose deadline has passed. All organizations: the scheduler's own."""
+    rows = conn.execute(
+        "SELECT org_id, id FROM runs WHERE ended_at IS NULL AND deadline_at <= ? ORDER BY deadline_at LIMIT ?",
+        (now_ms, limit),
+    )
+    return list(rows)
+
+
+def find_next_deadline(conn: sqlite3.Connection) -> int | None:
+    """The nearest deadline of all unfinished runs, in ms since the epoch."""
+    row = conn.execute("SELECT min(deadline_at) FROM runs WHERE ended_at IS NULL").fetchone()
+    found: int | None = row[0]
+    return found
+
+
+def _view(row: tuple[Any, ...]) -> RunView:
+    decode = msgspec.json.decode
+    metadata, error, output, context, payload = row[15:20]
+    fields: dict[str, Any] = dict(zip(RunView.__dataclass_fields__, row[:15], strict=False))
+    fields["state"] = RunState(fields["state"])
+    return RunView(
+        **fields,
+        metadata=None if metadata is None else decode(metadata),
+        error=None if error is None else _STEP_ERROR.decode(error),
+        output=None if output is None else decode(output),
+        context={} if context is None else decode(context),
+        payload={} if payload is None else decode(payload),
+    )
+
+
+def _step(row: tuple[Any, ...]) -> Step:
+    return Step(
+        key=row[0],
+        state=StepState(row[1]),
+        attempt=row[2],
+        started_at=row[3],
+        ended_at=row[4],
+        port=row[5],
+        attempts=tuple(_ATTEMPTS.decode(row[6])) if row[6] is not None else (),
+        error=_STEP_ERROR.decode(row[7]) if row[7] is not None else None,
+        output=msgspec.json.decode(row[8]) if row[8] is not None else None,
+        encoded=row[8].encode() if row[8] is not None else None,
+    )

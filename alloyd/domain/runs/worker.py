@@ -1,0 +1,327 @@
+"""The engine: takes queued runs, fair between organizations and bounded, and has a driver for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from alloyd.db import Database, GroupedWrite, Tx
+from alloyd.domain.operations.model import Services
+from alloyd.domain.runs import machine, store
+from alloyd.domain.runs.driver import Driver, DriverSettings, Means
+from alloyd.domain.runs.machine import Run
+from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, StepError
+from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
+from alloyd.domain.runs.recording import end_from_outside, record, restore
+from alloyd.domain.runs.scheduler import Scheduler
+from alloyd.domain.workflows.model import Graph
+from alloyd.domain.workflows.service import WorkflowService
+from alloyd.errors import AlloydError
+from alloyd.kit import crash
+from alloyd.kit.clock import Clock
+from alloyd.log import get_logger
+
+log = get_logger("alloyd.runs")
+
+_REFILL_PAGE = 500
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Bounds of the engine; the configuration's group ``engine``."""
+
+    running_max: int = 256
+    running_per_org_max: int = 128
+    steps_running_max: int = 512
+    seeds_per_org_max: int = 1000
+    seed_bytes_max: int = 16 * 1024
+    takes_per_turn_max: int = 16
+    step_output_bytes_max: int = 1024 * 1024
+    context_bytes_max: int = 4 * 1024 * 1024
+
+
+class Engine:
+    """Drives runs. ``end_overdue(org_id, run_id)`` is the service's way to end a run whose deadline passed."""
+
+    def __init__(
+        self,
+        database: Database,
+        workflows: WorkflowService,
+        services: Services,
+        clock: Clock,
+        settings: EngineSettings,
+        owner: str,
+    ) -> None:
+        self._database = database
+        self._workflows = workflows
+        self._clock = clock
+        self._settings = settings
+        self._owner = owner
+        self.queue = RunQueue(settings.seeds_per_org_max, settings.running_per_org_max)
+        self.end_overdue: Callable[[str, str], Awaitable[None]] | None = None
+        self.scheduler = Scheduler(database, clock, self.wake, self._expire)
+        self.ended_total = 0
+        self._active: dict[str, Driver] = {}
+        self._loading = 0
+        self._waiters: dict[str, list[asyncio.Future[Ended]]] = {}
+        self._records: GroupedWrite[tuple[Run, Changes], bool] = GroupedWrite(database, self._write_records)
+        self._means = Means(
+            services,
+            clock,
+            lambda run, changes: self._records.submit((run, changes)),
+            asyncio.Semaphore(settings.steps_running_max),
+            DriverSettings(settings.step_output_bytes_max, settings.context_bytes_max),
+        )
+        self._pump_planned = False
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduler_task: asyncio.Task[None] | None = None
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read back what the last process left unfinished, and begin to work."""
+        requeued = await self._database.write(store.requeue_interrupted)
+        counts = await self._database.read(store.count_queued)
+        if counts:
+            log.info("runs read back", queued=sum(counts.values()), interrupted=requeued)
+        for org_id, queued in counts.items():
+            self.queue.restore(org_id, queued)
+        self._scheduler_task = asyncio.create_task(self.scheduler.run(), name="scheduler")
+        self._plan_pump()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new, let running steps end within ``grace_s``, then interrupt them: they run again later."""
+        self._stopping = True
+        if self._scheduler_task is not None:
+            self._scheduler_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._scheduler_task
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while any(driver.has_running_steps for driver in self._active.values()) or self._loading:
+                    self._idle.clear()
+                    await self._idle.wait()
+        for driver in list(self._active.values()):
+            await driver.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether timers are kept: for /readyz and the watchdog."""
+        return self._scheduler_task is not None and not self._scheduler_task.done() and self.scheduler.alive
+
+    @property
+    def running_count(self) -> int:
+        """Runs in memory."""
+        return len(self._active) + self._loading
+
+    def set_bounds(self, running_max: int, running_per_org_max: int) -> None:
+        """Change how many runs may be driven at one time, in all and of one organization."""
+        self._settings = replace(self._settings, running_max=running_max)
+        self.queue.running_per_org_max = running_per_org_max
+        self._plan_pump()
+
+    # -- what the service tells ------------------------------------------------------------------------------
+
+    def accept(self, seed: Seed, deadline_at: int) -> None:
+        """A run is queued, durably."""
+        if len(seed.payload) + len(seed.context) > self._settings.seed_bytes_max:
+            seed.graph = None  # too large to keep in memory while it waits: read back when its turn comes
+            seed.payload = seed.context = b""
+        self.queue.add_started(seed)
+        self.scheduler.add_deadline(deadline_at)
+        self._plan_pump()
+
+    def accept_known(self, org_id: str, run_id: str, deadline_at: int) -> None:
+        """A pending run was started, durably."""
+        self.queue.add_known(org_id, run_id)
+        self.scheduler.add_deadline(deadline_at)
+        self._plan_pump()
+
+    def wake(self, org_id: str, run_id: str) -> None:
+        """A timer of the run is due."""
+        driver = self._active.get(run_id)
+        if driver is not None:
+            driver.wake()
+            return
+        self.queue.add_woken(org_id, run_id)
+        self._plan_pump()
+
+    def interrupt(self, org_id: str, run_id: str, before: RunState, ended: Ended) -> None:
+        """The run was ended from outside, durably; it stood at ``before``."""
+        if before is RunState.QUEUED:
+            self.queue.forget_queued(org_id, run_id)
+        driver = self._active.get(run_id)
+        if driver is not None:
+            driver.interrupt()
+        self._tell_waiters(run_id, ended)
+
+    def expect_end(self, run_id: str) -> asyncio.Future[Ended]:
+        """A future that is done when the run ends; :meth:`forget_waiter` when nobody waits any more."""
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(run_id, []).append(future)
+        return future
+
+    def forget_waiter(self, run_id: str, future: asyncio.Future[Ended]) -> None:
+        """Nobody waits for this future any more."""
+        waiting = self._waiters.get(run_id)
+        if waiting and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._waiters[run_id]
+
+    # -- taking ----------------------------------------------------------------------------------------------
+
+    def _plan_pump(self) -> None:
+        if not self._pump_planned and not self._stopping:
+            self._pump_planned = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Take a few runs, then let requests have their turn: acknowledging goes before executing."""
+        self._pump_planned = False
+        for _ in range(self._settings.takes_per_turn_max):
+            if self._stopping or self.running_count >= self._settings.running_max:
+                break
+            seed = self.queue.take()
+            if seed is None:
+                break
+            self._take(seed)
+        else:
+            self._plan_pump()
+        for queue in self.queue.orgs():
+            if queue.wants_refill and not self._stopping:
+                self.queue.begin_refill(queue)
+                self._spawn(self._refill(queue))
+
+    def _take(self, seed: Seed) -> None:
+        crash.reach("engine.taken")
+        if seed.graph is None:
+            self._loading += 1
+            self._spawn(self._load(seed))
+            return
+        run = Run(
+            seed.run_id,
+            seed.org_id,
+            seed.workflow_id,
+            seed.version,
+            seed.graph,
+            msgspec.json.decode(seed.payload),
+            msgspec.json.decode(seed.context),
+            started_by=seed.started_by,
+        )
+        self._drive(run)
+
+    def _drive(self, run: Run) -> None:
+        driver = Driver(run, self._means, self._driver_idle)
+        self._active[run.id] = driver
+        driver.begin()
+
+    async def _load(self, seed: Seed) -> None:
+        """Read a run back and drive it on."""
+        try:
+            run = await self._read_back(seed.org_id, seed.run_id)
+        except Exception as error:
+            log.error("run can't be read back; will be tried again", run_id=seed.run_id, exc_info=error)
+            await asyncio.sleep(_RETRY_S)
+            self._loading -= 1
+            self.queue.release(seed.org_id, seed.run_id)
+            self.queue.add_woken(seed.org_id, seed.run_id)
+        else:
+            self._loading -= 1
+            if run is None or self._stopping:
+                self.queue.release(seed.org_id, seed.run_id)
+            else:
+                self._drive(run)
+        self._idle.set()
+        self._plan_pump()
+
+    async def _read_back(self, org_id: str, run_id: str) -> Run | None:
+        stored = await self._database.read(lambda conn: store.load_run(conn, org_id, run_id))
+        if stored is None or stored.view.state in ENDED:
+            return None
+        view = stored.view
+        try:
+            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version)
+        except AlloydError as error:
+            await self._end_unrunnable(org_id, run_id, StepError(error.code.value, error.message))
+            return None
+        return restore(stored, graph)
+
+    async def _end_unrunnable(self, org_id: str, run_id: str, reason: StepError) -> None:
+        """A run whose definition can't be compiled any more ends as failed, and says why."""
+        nothing = Graph({}, (), (), ())
+        await self._database.write(
+            lambda tx: end_from_outside(
+                tx, org_id, run_id, nothing, lambda run, now: machine.fail_run(run, now, reason), self._owner
+            )
+        )
+
+    async def _refill(self, queue: OrgQueue) -> None:
+        org_id, after = queue.org_id, queue.last_seq
+        try:
+            page = await self._database.read(lambda conn: store.list_queued(conn, org_id, after, _REFILL_PAGE))
+        except Exception as error:
+            log.error("queue can't be read; will be tried again", org_id=org_id, exc_info=error)
+            await asyncio.sleep(_RETRY_S)
+            queue.refilling = False
+        else:
+            seeds = [Seed(row.id, org_id, row.seq) for row in page]
+            self.queue.end_refill(queue, seeds, complete=len(page) < _REFILL_PAGE)
+        self._plan_pump()
+
+    def _driver_idle(self, driver: Driver) -> None:
+        run = driver.run
+        self._active.pop(run.id, None)
+        self.queue.release(run.org_id, run.id)
+        if run.state in ENDED and run.ended_at is not None:
+            self.ended_total += 1
+            if run.id in self._waiters:
+                self._tell_waiters(run.id, Ended(run.state, run.output, run.error))
+        self._idle.set()
+        self._plan_pump()
+
+    def _tell_waiters(self, run_id: str, ended: Ended) -> None:
+        for future in self._waiters.pop(run_id, ()):
+            if not future.done():
+                future.set_result(ended)
+
+    async def _expire(self, org_id: str, run_id: str) -> None:
+        if self.end_overdue is not None:
+            await self.end_overdue(org_id, run_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- recording -------------------------------------------------------------------------------------------
+
+    def _write_records(self, tx: Tx, items: list[tuple[Run, Changes]]) -> list[bool]:
+        """On the writer's thread: what the drivers changed since the last group."""
+        results = []
+        for run, changes in items:
+            written = record(tx, run, changes, self._owner)
+            results.append(written)
+            if written and changes.timers_set:
+                self._plan_timers(tx, run, changes)
+        return results
+
+    def _plan_timers(self, tx: Tx, run: Run, changes: Changes) -> None:
+        due = [step.fire_at for step in changes.timers_set if step.fire_at is not None]
+
+        def tell() -> None:
+            for fire_at in due:
+                self.scheduler.add_timer(run.org_id, run.id, fire_at)
+
+        tx.after_commit(tell)

@@ -1,0 +1,279 @@
+"""From a definition to a graph, listing every fault on the way."""
+
+from __future__ import annotations
+
+import re
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import msgspec
+
+from alloyd.domain.operations.catalogue import find_operation
+from alloyd.domain.operations.model import Operation
+from alloyd.domain.operations.validation import check_config
+from alloyd.domain.workflows import model
+from alloyd.domain.workflows.flow import nodes_of_flow
+from alloyd.domain.workflows.model import (
+    ContextPath,
+    DefinitionBody,
+    Dependency,
+    Fault,
+    Graph,
+    Mapping,
+    Node,
+    NodeDefinition,
+    Policy,
+)
+from alloyd.kit.expressions import (
+    Expression,
+    ExpressionError,
+    Template,
+    TemplateFaults,
+    compile_expression,
+    compile_template,
+)
+
+_KEY = re.compile(model.KEY_PATTERN)
+_ROOTS = frozenset({"trigger", "context", "steps", "run", "now", "inputs", "item", "index"})
+_PATH = re.compile(r"\$(?P<path>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\Z")
+_TRIGGERS = ("api",)
+_MODES = ("parallel",)
+
+
+def is_draft(body: DefinitionBody) -> bool:
+    """Whether there is nothing to run yet: no nodes, and no flow or no starting step."""
+    if body.nodes is not None:
+        return False
+    return not body.flow or not body.starting_step_id
+
+
+def compile_definition(body: DefinitionBody, nodes_max: int, step_timeout_ms: int) -> tuple[Graph | None, list[Fault]]:
+    """The graph of ``body``, or None and all its faults, each with its place.
+
+    ``step_timeout_ms`` holds for a step whose policy names none.
+    """
+    faults: list[Fault] = []
+    prefix = "nodes"
+    if body.nodes is not None:
+        nodes = body.nodes
+        if body.flow is not None:
+            faults.append(Fault("flow", "give nodes or a flow, not both"))
+    else:
+        assert body.flow is not None and body.starting_step_id is not None  # noqa: PT018  # is_draft said so
+        nodes, faults = nodes_of_flow(body.flow, body.starting_step_id)
+        prefix = "flow"
+    if body.trigger is not None and body.trigger.type not in _TRIGGERS:
+        faults.append(Fault("trigger.type", f"one of {', '.join(_TRIGGERS)} is wanted"))
+    if body.mode not in _MODES:
+        faults.append(Fault("mode", f"one of {', '.join(_MODES)} is wanted"))
+    if not nodes and not faults:
+        faults.append(Fault(prefix, "at least one step is needed"))
+    if len(nodes) > nodes_max:
+        return None, [*faults, Fault(prefix, f"at most {nodes_max} steps, not {len(nodes)}")]
+    faults.extend(_check_keys(nodes, prefix))
+    if faults:
+        # Without sound keys the places below would be misleading, but config and expressions can still be told.
+        keys = {node.key for node in nodes}
+    else:
+        keys = {node.key for node in nodes}
+        faults.extend(_check_cycle(nodes, prefix))
+    default_policy = _with_timeout((body.defaults.policy if body.defaults else None) or Policy(), step_timeout_ms)
+    compiled = [
+        _compile_node(node, _place(prefix, index, node), keys, default_policy, faults)
+        for index, node in enumerate(nodes)
+    ]
+    _check_ports([node for node in compiled if node], nodes, prefix, faults)
+    if faults:
+        return None, faults
+    return _graph([node for node in compiled if node], body), []
+
+
+def _place(prefix: str, index: int, node: NodeDefinition) -> str:
+    return f"nodes[{index}]" if prefix == "nodes" else f"flow.{node.key}"
+
+
+def _check_keys(nodes: list[NodeDefinition], prefix: str) -> list[Fault]:
+    faults: list[Fault] = []
+    keys = {node.key for node in nodes}
+    seen: set[str] = set()
+    for index, node in enumerate(nodes):
+        place = _place(prefix, index, node)
+        if not _KEY.match(node.key):
+            faults.append(Fault(f"{place}.key", "1 to 64 letters, digits, _ or - are wanted"))
+        elif node.key in seen:
+            faults.append(Fault(f"{place}.key", f"{node.key!r} is there twice"))
+        seen.add(node.key)
+        for number, name in enumerate(node.depends_on):
+            if _dependency(name).key not in keys:
+                faults.append(Fault(f"{place}.depends_on[{number}]", f"there is no step {name!r}"))
+    return faults
+
+
+def _check_cycle(nodes: list[NodeDefinition], prefix: str) -> list[Fault]:
+    sorter = TopologicalSorter({node.key: [_dependency(name).key for name in node.depends_on] for node in nodes})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return [Fault(prefix, f"steps wait for each other: {' -> '.join(reversed(error.args[1]))}")]
+    return []
+
+
+def _dependency(name: str) -> Dependency:
+    key, _, port = name.partition(".")
+    return Dependency(key, port or None)
+
+
+def _compile_node(
+    node: NodeDefinition, place: str, keys: set[str], default_policy: Policy, faults: list[Fault]
+) -> Node | None:
+    operation = find_operation(node.operation)
+    if operation is None:
+        faults.append(Fault(f"{place}.operation", f"there is no operation {node.operation!r}"))
+        return None
+    faults.extend(
+        Fault(f"{place}.config.{fault.path}" if fault.path else f"{place}.config", fault.message)
+        for fault in check_config(operation, _with_inputs(node, operation))
+    )
+    config = _compile_config(node.config, operation, f"{place}.config", keys, faults)
+    when = _compile_when(node.when, f"{place}.when", keys, faults)
+    inputs = tuple(
+        (name, expression)
+        for name, path in _pairs(node.inputs)
+        if (expression := _compile_path(path, f"{place}.inputs.{name}", keys, faults))
+    )
+    outputs = tuple(
+        target
+        for name, path in _pairs(node.outputs)
+        if (target := _context_path(name, path, f"{place}.outputs.{name}", faults))
+    )
+    if config is None:
+        return None
+    return Node(
+        key=node.key,
+        operation=operation,
+        depends_on=tuple(_dependency(name) for name in node.depends_on),
+        when=when,
+        config=config,
+        inputs=inputs,
+        outputs=outputs,
+        policy=_with_timeout(node.policy or default_policy, default_policy.timeout_ms or 0),
+    )
+
+
+def _with_timeout(policy: Policy, timeout_ms: int) -> Policy:
+    return policy if policy.timeout_ms is not None else msgspec.structs.replace(policy, timeout_ms=timeout_ms)
+
+
+def _with_inputs(node: NodeDefinition, operation: Operation) -> dict[str, Any]:
+    """The config as the check sees it: a field that an input fills is there, with a value not known yet."""
+    fields = {field for field, _path in _pairs(node.inputs) if field in operation.config.__struct_fields__}
+    return {**node.config, **dict.fromkeys(fields, "{{ inputs }}")} if fields else node.config
+
+
+def _compile_config(
+    config: dict[str, Any], operation: Operation, place: str, keys: set[str], faults: list[Fault]
+) -> Template | None:
+    braced = dict(config)
+    for name in operation.expressions:
+        value = braced.get(name)
+        if isinstance(value, str) and "{{" not in value:
+            braced[name] = f"{{{{ {value} }}}}"
+    try:
+        template = compile_template(braced, place)
+    except TemplateFaults as error:
+        faults.extend(Fault(fault.place, fault.message) for fault in error.faults)
+        return None
+    faults.extend(_check_names(template, place, keys))
+    return template
+
+
+def _compile_when(when: str | bool | None, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+    if when is None or when is True:
+        return None
+    return _compile_text("false" if when is False else when, place, keys, faults)
+
+
+def _compile_text(text: str, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+    try:
+        expression = compile_expression(text)
+    except ExpressionError as error:
+        faults.append(Fault(place, str(error)))
+        return None
+    faults.extend(_check_names(expression, place, keys))
+    return expression
+
+
+def _check_names(compiled: Template | Expression, place: str, keys: set[str]) -> list[Fault]:
+    faults = [
+        Fault(place, f"there is no name {name!r} here; {', '.join(sorted(_ROOTS))} are known")
+        for name in sorted(compiled.names - _ROOTS)
+    ]
+    faults.extend(Fault(place, f"there is no step {key!r}") for key in sorted(compiled.steps - keys))
+    return faults
+
+
+def _pairs(given: dict[str, str] | list[Mapping]) -> list[tuple[str, str]]:
+    if isinstance(given, dict):
+        return list(given.items())
+    return [(entry.name, entry.path) for entry in given]
+
+
+def _compile_path(path: str, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+    match = _PATH.match(path)
+    if match is None:
+        faults.append(Fault(place, "a path such as $context.a.b is wanted"))
+        return None
+    root, *rest = match["path"].split(".")
+    return _compile_text(root + "".join(f'["{key}"]' for key in rest), place, keys, faults)
+
+
+def _context_path(name: str, path: str, place: str, faults: list[Fault]) -> ContextPath | None:
+    match = _PATH.match(path)
+    keys = match["path"].split(".") if match else []
+    if len(keys) < 2 or keys[0] != "context":
+        faults.append(Fault(place, "a path in the context such as $context.a.b is wanted"))
+        return None
+    return ContextPath(name, tuple(keys[1:]))
+
+
+def _check_ports(compiled: list[Node], nodes: list[NodeDefinition], prefix: str, faults: list[Fault]) -> None:
+    operations = {node.key: node.operation for node in compiled}
+    for index, node in enumerate(nodes):
+        for number, name in enumerate(node.depends_on):
+            dependency = _dependency(name)
+            operation = operations.get(dependency.key)
+            if dependency.port is None or operation is None or dependency.port in operation.ports:
+                continue
+            place = f"{_place(prefix, index, node)}.depends_on[{number}]"
+            faults.append(Fault(place, f"{dependency.key!r} has no way {dependency.port!r}"))
+
+
+def _graph(compiled: list[Node], body: DefinitionBody) -> Graph:
+    dependents: dict[str, list[str]] = {node.key: [] for node in compiled}
+    for node in compiled:
+        for key in dict.fromkeys(dependency.key for dependency in node.depends_on):
+            dependents[key].append(node.key)
+    nodes = {
+        node.key: Node(
+            node.key,
+            node.operation,
+            node.depends_on,
+            node.when,
+            node.config,
+            node.inputs,
+            node.outputs,
+            node.policy,
+            tuple(dependents[node.key]),
+        )
+        for node in compiled
+    }
+    sorter = TopologicalSorter(
+        {node.key: list(dict.fromkeys(dependency.key for dependency in node.depends_on)) for node in compiled}
+    )
+    return Graph(
+        nodes=nodes,
+        order=tuple(sorter.static_order()),
+        roots=tuple(node.key for node in compiled if not node.depends_on),
+        leaves=tuple(node.key for node in compiled if not dependents[node.key]),
+        run_deadline_ms=body.defaults.run_deadline_ms if body.defaults else None,
+    )

@@ -1,0 +1,182 @@
+"""What a definition says, and the graph it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from alloyd.domain.operations.model import Operation
+from alloyd.kit.expressions import Expression, Template
+
+KEY_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+RETRIES_MAX = 100
+DELAY_MS_MAX = 24 * 3600 * 1000
+TIMEOUT_MS_MAX = 24 * 3600 * 1000
+
+Backoff = Literal["fixed", "exponential", "exponential_jitter"]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a step's attempts are bounded and repeated."""
+
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=TIMEOUT_MS_MAX)] | None = None  # engine.step_timeout_ms
+    max_retries: Annotated[int, msgspec.Meta(ge=0, le=RETRIES_MAX)] = 3
+    backoff: Backoff = "exponential_jitter"
+    initial_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 1000
+    max_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 3_600_000
+    on_error: Literal["fail", "continue"] = "fail"
+
+
+class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output in the list form: a name and a path such as ``$context.a.b``."""
+
+    name: str
+    path: str
+
+
+class NodeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step as written in the nodes form. ``depends_on`` may name a branch's port: ``check.then``."""
+
+    key: str
+    operation: str
+    depends_on: list[str] = []
+    when: str | bool | None = None
+    config: dict[str, Any] = {}
+    inputs: dict[str, str] | list[Mapping] = {}
+    outputs: dict[str, str] | list[Mapping] = {}
+    policy: Policy | None = None
+    name: str | None = None
+
+
+class Branches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a condition goes on."""
+
+    then: str | list[str] | None = None
+    else_: str | list[str] | None = msgspec.field(default=None, name="else")
+
+
+class FlowStep(msgspec.Struct, frozen=True):
+    """A step as written in the flow form; extra fields of an editor (positions, labels) are kept and ignored."""
+
+    type: str
+    config: dict[str, Any] = {}
+    next: str | list[str] | Branches | None = None
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """What starts the workflow."""
+
+    type: str
+
+
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for every step or run that does not say otherwise."""
+
+    policy: Policy | None = None
+    run_deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=366 * 24 * 3600 * 1000)] | None = None
+
+
+class DefinitionBody(msgspec.Struct, frozen=True):
+    """A definition in either form; which one it is shows in the fields that are there."""
+
+    name: str
+    type: Literal["structured", "agent", "employee"] = "structured"
+    nodes: list[NodeDefinition] | None = None
+    flow: dict[str, FlowStep] | None = None
+    starting_step_id: str | None = None
+    trigger: Trigger | None = None
+    mode: str = "parallel"
+    defaults: Defaults | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """An edge into a node: done when ``key`` is, by ``port`` if that is named."""
+
+    key: str
+    port: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPath:
+    """Where an output goes: ``context`` followed by keys."""
+
+    name: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step, compiled: everything that can be worked out before a run."""
+
+    key: str
+    operation: Operation
+    depends_on: tuple[Dependency, ...]
+    when: Expression | None
+    config: Template
+    inputs: tuple[tuple[str, Expression], ...]
+    outputs: tuple[ContextPath, ...]
+    policy: Policy
+    dependents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A published definition, compiled. ``order`` lists the keys so that dependencies come first."""
+
+    nodes: dict[str, Node]
+    order: tuple[str, ...]
+    roots: tuple[str, ...]
+    leaves: tuple[str, ...]
+    run_deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that keeps a definition from being published, and its place."""
+
+    path: str
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        """As the control envelope lists it."""
+        return {"path": self.path, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A named definition of an organization; ``version`` is the newest, ``published_version`` the newest that runs."""
+
+    id: str
+    org_id: str
+    name: str
+    version: int
+    published_version: int | None
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowVersion:
+    """One immutable content of a workflow; a draft while ``published_at`` is None."""
+
+    workflow: Workflow
+    version: int
+    definition: dict[str, Any]
+    digest: str
+    created_by: str
+    created_at: int
+    published_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """A published version ready to run."""
+
+    org_id: str
+    workflow_id: str
+    name: str
+    version: int
+    graph: Graph

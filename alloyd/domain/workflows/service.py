@@ -1,0 +1,240 @@
+"""Use cases of workflow definitions: save, show, list, delete, and the compiled graph to run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from alloyd.db import Database, Tx
+from alloyd.domain.workflows import store
+from alloyd.domain.workflows.compile import compile_definition, is_draft
+from alloyd.domain.workflows.model import DefinitionBody, Fault, Graph, Runnable, Workflow, WorkflowVersion
+from alloyd.errors import AlloydError, Code, bad_request, not_found
+from alloyd.events.model import Event
+from alloyd.kit.ids import is_uuid, new_id
+from alloyd.principal import Principal
+
+NAME_CHARS_MAX = 200
+_WHAT = "workflow"
+_NAMELESS = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSettings:
+    """Bounds; the configuration's groups ``engine`` and ``limits``."""
+
+    nodes_max: int = 500
+    definition_bytes_max: int = 1024 * 1024
+    step_timeout_ms: int = 300_000
+    graphs_cached_max: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What saving a definition did: ``changed`` is False when the newest version had this content already."""
+
+    version: WorkflowVersion
+    changed: bool
+
+
+class WorkflowService:
+    """The only door to workflow definitions."""
+
+    def __init__(self, database: Database, settings: WorkflowSettings) -> None:
+        self._database = database
+        self._settings = settings
+        # The newest runnable version of each workflow that was started lately, and graphs by version.
+        self._current: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
+        self._graphs: OrderedDict[tuple[str, int], Graph] = OrderedDict()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def check(self, definition: dict[str, Any]) -> list[Fault]:
+        """Every fault that would keep ``definition`` from being published; none for a draft or a sound one."""
+        body = self._parse(definition)
+        return (
+            []
+            if is_draft(body)
+            else compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)[1]
+        )
+
+    async def save(self, principal: Principal, definition: dict[str, Any]) -> Saved:
+        """Store ``definition`` as the next version of the workflow of its name, and publish it unless it is a draft.
+
+        The newest content again changes nothing. Raises ``unprocessable`` with every fault and its place in
+        ``details``; ``bad_request`` when it is no definition at all. Emits ``workflow.created`` or
+        ``workflow.updated``. Contract: workflows, "Definition".
+        """
+        body = self._parse(definition)
+        draft = is_draft(body)
+        if not draft:
+            _graph, faults = compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)
+            if faults:
+                raise AlloydError(
+                    Code.UNPROCESSABLE,
+                    f"{faults[0].path}: {faults[0].message}" + (f" (and {len(faults) - 1} more)" if faults[1:] else ""),
+                    details=[fault.to_json() for fault in faults],
+                )
+        digest = hashlib.sha256(_NAMELESS.encode(definition)).hexdigest()
+        return await self._database.write(
+            lambda tx: self.save_in(tx, principal, body.name, definition, digest, draft=draft)
+        )
+
+    def save_in(
+        self, tx: Tx, principal: Principal, name: str, definition: dict[str, Any], digest: str, *, draft: bool
+    ) -> Saved:
+        """:meth:`save` inside a caller's transaction, of a definition that has been checked."""
+        org_id = principal.org_id
+        workflow = store.find_by_name(tx.conn, org_id, name)
+        if workflow is not None:
+            newest = store.find_version(tx.conn, org_id, workflow.id, workflow.version)
+            if newest is not None and newest.digest == digest:
+                return Saved(newest, changed=False)
+            number = workflow.version + 1
+            workflow = replace(
+                workflow,
+                version=number,
+                published_version=workflow.published_version if draft else number,
+                updated_at=tx.now,
+            )
+            store.update_versions(tx, workflow)
+            kind = "workflow.updated"
+        else:
+            workflow = Workflow(new_id(), org_id, name, 1, None if draft else 1, tx.now, tx.now)
+            store.insert_workflow(tx, workflow)
+            kind = "workflow.created"
+        version = WorkflowVersion(
+            workflow, workflow.version, definition, digest, principal.id, tx.now, None if draft else tx.now
+        )
+        store.insert_version(tx, version)
+        payload = {"name": name, "version": version.version, "published": not draft}
+        tx.emit(Event(org_id, kind, workflow.id, payload, workflow_id=workflow.id))
+        tx.after_commit(lambda: self._forget(org_id, workflow.id))
+        return Saved(version, changed=True)
+
+    async def delete(self, principal: Principal, workflow_id: str) -> None:
+        """Take the workflow out of use; runs that are under way end on their version. Emits ``workflow.deleted``."""
+        org_id = principal.org_id
+
+        def write(tx: Tx) -> None:
+            workflow = store.find_by_id(tx.conn, org_id, workflow_id)
+            if workflow is None or not store.mark_deleted(tx, org_id, workflow_id):
+                raise not_found(_WHAT)
+            tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
+            tx.after_commit(lambda: self._forget(org_id, workflow_id))
+
+        await self._database.write(write)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def get(self, principal: Principal, workflow_id: str, version: int | None = None) -> WorkflowVersion:
+        """One version, the newest by default. Raises ``not_found``."""
+        org_id = principal.org_id
+
+        def read(conn: Any) -> WorkflowVersion | None:
+            workflow = store.find_by_id(conn, org_id, workflow_id)
+            if workflow is None:
+                return None
+            return store.find_version(conn, org_id, workflow_id, version or workflow.version)
+
+        found = await self._database.read(read)
+        if found is None:
+            raise not_found(_WHAT)
+        return found
+
+    async def get_by_name(self, principal: Principal, name_or_id: str) -> WorkflowVersion:
+        """The newest version of the workflow of that name or id. Raises ``not_found``."""
+        if is_uuid(name_or_id):
+            return await self.get(principal, name_or_id)
+        workflow = await self._database.read(lambda conn: store.find_by_name(conn, principal.org_id, name_or_id))
+        if workflow is None:
+            raise not_found(_WHAT)
+        return await self.get(principal, workflow.id)
+
+    async def list_page(self, principal: Principal, before_id: str | None, limit: int) -> list[Workflow]:
+        """A page of the organization's workflows, newest first."""
+        return await self._database.read(lambda conn: store.list_page(conn, principal.org_id, before_id, limit))
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def find_cached_runnable(self, org_id: str, workflow_id: str) -> Runnable | None:
+        """What :meth:`get_runnable` gives if it is at hand: the hot path of a trigger."""
+        return self._current.get((org_id, workflow_id))
+
+    async def get_runnable(self, org_id: str, workflow_id: str) -> Runnable:
+        """The newest published version, compiled. Raises ``not_found`` also for a workflow with nothing to run."""
+        cached = self._current.get((org_id, workflow_id))
+        if cached is not None:
+            return cached
+
+        def read(conn: Any) -> WorkflowVersion | None:
+            workflow = store.find_by_id(conn, org_id, workflow_id)
+            if workflow is None or workflow.published_version is None:
+                return None
+            return store.find_version(conn, org_id, workflow_id, workflow.published_version)
+
+        found = await self._database.read(read)
+        if found is None:
+            raise not_found(_WHAT)
+        runnable = Runnable(org_id, workflow_id, found.workflow.name, found.version, self._compiled(found))
+        self._current[(org_id, workflow_id)] = runnable
+        _trim(self._current, self._settings.graphs_cached_max)
+        return runnable
+
+    async def get_graph(self, org_id: str, workflow_id: str, version: int) -> Graph:
+        """The graph of the version that a run is pinned to, also of a deleted workflow. Raises ``not_found``."""
+        cached = self._graphs.get((workflow_id, version))
+        if cached is not None:
+            return cached
+        found = await self._database.read(lambda conn: store.find_version(conn, org_id, workflow_id, version))
+        if found is None:
+            raise not_found(_WHAT)
+        return self._compiled(found)
+
+    def _compiled(self, version: WorkflowVersion) -> Graph:
+        key = (version.workflow.id, version.version)
+        graph = self._graphs.get(key)
+        if graph is None:
+            body = self._parse(version.definition)
+            size = len(body.nodes or body.flow or ())
+            graph, faults = compile_definition(body, size, self._settings.step_timeout_ms)
+            if graph is None:
+                # It was sound when it was published; an operation must have changed since.
+                raise AlloydError(
+                    Code.UNPROCESSABLE,
+                    f"version {version.version} can't run any more: {faults[0].path}: {faults[0].message}",
+                    details=[fault.to_json() for fault in faults],
+                )
+            self._graphs[key] = graph
+            _trim(self._graphs, self._settings.graphs_cached_max)
+        return graph
+
+    def _forget(self, org_id: str, workflow_id: str) -> None:
+        self._current.pop((org_id, workflow_id), None)
+
+    def _parse(self, definition: dict[str, Any]) -> DefinitionBody:
+        if len(msgspec.json.encode(definition)) > self._settings.definition_bytes_max:
+            raise AlloydError(Code.TOO_LARGE, f"definition: larger than {self._settings.definition_bytes_max} bytes")
+        body = parse_definition(definition)
+        if not body.name.strip() or len(body.name) > NAME_CHARS_MAX or not body.name.isprintable():
+            raise bad_request(f"name: 1 to {NAME_CHARS_MAX} printable characters are wanted", "name")
+        return body
+
+
+def parse_definition(definition: dict[str, Any]) -> DefinitionBody:
+    """``definition`` as a struct. Raises ``bad_request`` that names the field of the wrong type."""
+    try:
+        return msgspec.convert(definition, DefinitionBody)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        field = place.rstrip("`").lstrip(".") or "definition"
+        raise bad_request(f"{field}: {text[:1].lower()}{text[1:]}", field) from None
+
+
+def _trim(cache: OrderedDict[Any, Any], entries_max: int) -> None:
+    while len(cache) > entries_max:
+        cache.popitem(last=False)

@@ -1,0 +1,168 @@
+"""``/v1/workflow-definitions``: save, show, list, check and delete workflow definitions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from alloyd.domain.workflows.model import Workflow, WorkflowVersion
+from alloyd.domain.workflows.service import WorkflowService
+from alloyd.kit.clock import rfc3339
+from alloyd.wire.paging import PageLimits, PageQuery, Pager
+from alloyd.wire.route import Call, Route
+
+
+class WorkflowBody(msgspec.Struct):
+    """A workflow in a list: ``status`` is ``published`` once a version can run."""
+
+    id: str
+    name: str
+    version: int
+    published_version: int | None
+    status: str
+    organization_id: str
+    created_at: str
+    updated_at: str
+
+
+class DefinitionAnswer(WorkflowBody):
+    """A workflow with the content of one version."""
+
+    definition: dict[str, Any]
+    changed: bool | None = None
+
+
+class VersionQuery(msgspec.Struct, frozen=True):
+    """Which version; the newest without."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Checked(msgspec.Struct):
+    """What a publish would say: ``faults`` with their places, none when it would succeed."""
+
+    valid: bool
+    faults: list[dict[str, str]]
+
+
+class Deleted(msgspec.Struct):
+    """The id of what is gone."""
+
+    id: str
+
+
+class DefinitionRoutes:
+    """Handlers over the workflows service."""
+
+    def __init__(self, workflows: WorkflowService, limits: PageLimits) -> None:
+        self._workflows = workflows
+        self._pager = Pager("workflow-definitions", limits, str)
+
+    async def create_definition(self, call: Call) -> DefinitionAnswer:
+        """Save the body as the next version of the workflow of its name; 422 lists every fault."""
+        saved = await self._workflows.save(call.who, call.body)
+        return _definition(saved.version, changed=saved.changed)
+
+    async def check_definition(self, call: Call) -> Checked:
+        """The publish checks without saving."""
+        faults = self._workflows.check(call.body)
+        return Checked(not faults, [fault.to_json() for fault in faults])
+
+    async def list_definitions(self, call: Call) -> list[WorkflowBody]:
+        """The organization's workflows, newest first."""
+        page = self._pager.read(call.query)
+        found = await self._workflows.list_page(call.who, page.after[0] if page.after else None, page.fetch)
+        kept = self._pager.cut(call, page, found, lambda workflow: (workflow.id,))
+        return [_workflow(workflow) for workflow in kept]
+
+    async def get_definition(self, call: Call) -> DefinitionAnswer:
+        """One version of a workflow."""
+        return _definition(await self._workflows.get(call.who, call.param("id"), call.query.version))
+
+    async def delete_definition(self, call: Call) -> Deleted:
+        """Take a workflow out of use; its runs end on their version."""
+        await self._workflows.delete(call.who, call.param("id"))
+        return Deleted(call.param("id"))
+
+
+def _fields(workflow: Workflow) -> dict[str, Any]:
+    return {
+        "id": workflow.id,
+        "name": workflow.name,
+        "version": workflow.version,
+        "published_version": workflow.published_version,
+        "status": "draft" if workflow.published_version is None else "published",
+        "organization_id": workflow.org_id,
+        "created_at": rfc3339(workflow.created_at),
+        "updated_at": rfc3339(workflow.updated_at),
+    }
+
+
+def _workflow(workflow: Workflow) -> WorkflowBody:
+    return WorkflowBody(**_fields(workflow))
+
+
+def _definition(version: WorkflowVersion, *, changed: bool | None = None) -> DefinitionAnswer:
+    fields = _fields(version.workflow)
+    fields["version"] = version.version
+    fields["status"] = "draft" if version.published_at is None else "published"
+    return DefinitionAnswer(**fields, definition=version.definition, changed=changed)
+
+
+def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max: int) -> list[Route]:
+    """The routes of workflow definitions."""
+    handlers = DefinitionRoutes(workflows, limits)
+    stem = "/workflow-definitions"
+    return [
+        Route(
+            "POST",
+            stem,
+            handlers.create_definition,
+            "workflow.write",
+            "Save a definition; the same name again makes the next version, the same content changes nothing",
+            body=dict[str, Any],
+            output=DefinitionAnswer,
+            status=201,
+            statuses=(422,),
+            body_bytes_max=definition_bytes_max,
+        ),
+        Route(
+            "POST",
+            f"{stem}/check",
+            handlers.check_definition,
+            "workflow.write",
+            "Check a definition as publishing would, without saving it",
+            body=dict[str, Any],
+            output=Checked,
+            body_bytes_max=definition_bytes_max,
+        ),
+        Route(
+            "GET",
+            stem,
+            handlers.list_definitions,
+            "workflow.read",
+            "List workflows, newest first",
+            query=PageQuery,
+            output=list[WorkflowBody],
+        ),
+        Route(
+            "GET",
+            f"{stem}/{{id}}",
+            handlers.get_definition,
+            "workflow.read",
+            "Show a workflow with the content of one version",
+            query=VersionQuery,
+            output=DefinitionAnswer,
+            statuses=(404,),
+        ),
+        Route(
+            "DELETE",
+            f"{stem}/{{id}}",
+            handlers.delete_definition,
+            "workflow.write",
+            "Take a workflow out of use",
+            output=Deleted,
+            statuses=(404,),
+        ),
+    ]
