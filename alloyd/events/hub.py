@@ -4,19 +4,62 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
 
 from alloyd.events.model import Event
+
+K = TypeVar("K")
+
+# Up to so many readers are woken at once; more of them in turns, so that a turn never takes most of the loop's time.
+_READERS_WOKEN_AT_ONCE = 32
+_WAKE_PAUSE_S_MAX = 0.025
+
+RevocationWatcher = Callable[[str], None]
+
+
+class Batch:
+    """Events that reach a reader together, oldest first. One object for all its readers, so it is encoded once."""
+
+    __slots__ = ("_frames", "events")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self._frames: bytes | None = None
+
+    def to_frames(self) -> bytes:
+        """All of it as server-sent events."""
+        if self._frames is None:
+            events = self.events
+            self._frames = (
+                events[0].to_frame() if len(events) == 1 else b"".join([event.to_frame() for event in events])
+            )
+        return self._frames
 
 
 class Reader:
     """One live reader's place in the hub.
 
     ``wait`` then ``take``: the events that came since, in order. When more came than the queue holds, ``missed`` is
-    set and the queue is empty: the reader then reads the table after the last id it has, and loses nothing.
+    set and the queue is empty: the reader then calls ``recover``, reads the table after the last id it has, and loses
+    nothing. ``closed`` says why the daemon ended it; ``on_close`` is called then, for a reader that hangs in a write.
     """
 
-    __slots__ = ("_queue", "_wake", "closed", "kinds", "missed", "org_ids", "queue_max", "run_id", "tag")
+    __slots__ = (
+        "_exact",
+        "_prefixes",
+        "_queue",
+        "_queued",
+        "_wake",
+        "closed",
+        "kinds",
+        "missed",
+        "on_close",
+        "org_ids",
+        "queue_max",
+        "run_id",
+        "tag",
+    )
 
     def __init__(
         self, org_ids: Collection[str], run_id: str | None, kinds: frozenset[str] | None, queue_max: int, tag: str
@@ -28,30 +71,56 @@ class Reader:
         self.tag = tag
         self.missed = False
         self.closed: str | None = None
-        self._queue: deque[Event] = deque()
+        self.on_close: Callable[[], None] | None = None
+        self._exact = frozenset(kind for kind in kinds or () if not kind.endswith(".*"))
+        self._prefixes = tuple(kind[:-1] for kind in kinds or () if kind.endswith(".*"))
+        self._queue: deque[Batch] = deque()
+        self._queued = 0
         self._wake = asyncio.Event()
 
     def wants(self, kind: str) -> bool:
         """Whether ``kind`` is among those asked for; ``workflow.*`` asks for all that begin so."""
-        if self.kinds is None or kind in self.kinds:
-            return True
-        return any(wanted.endswith(".*") and kind.startswith(wanted[:-1]) for wanted in self.kinds)
+        return self.kinds is None or kind in self._exact or kind.startswith(self._prefixes)
 
-    def push(self, event: Event) -> None:
-        """Called by the hub."""
+    @property
+    def has_queued(self) -> bool:
+        """Whether :meth:`take` has something to give."""
+        return bool(self._queue)
+
+    def push(self, batch: Batch) -> None:
+        """Called by the hub, which wakes the reader afterwards."""
         if self.missed:
             return
-        if len(self._queue) >= self.queue_max:
+        self._queued += len(batch.events)
+        if self._queued > self.queue_max:
             self._queue.clear()
+            self._queued = 0
             self.missed = True
         else:
-            self._queue.append(event)
+            self._queue.append(batch)
+
+    def wake(self) -> None:
+        """Let a waiting reader look up, whether there is something to take or not."""
         self._wake.set()
 
     def close(self, reason: str) -> None:
         """End the reader from the daemon's side: its key was revoked, or the daemon stops."""
-        self.closed = reason
+        if self.closed is None:
+            self.closed = reason
+            if self.on_close is not None:
+                self.on_close()
         self._wake.set()
+
+    def recover(self) -> None:
+        """Queue again from now on; what was missed is in the table already."""
+        self.missed = False
+        self._queue.clear()
+        self._queued = 0
+
+    async def look_up(self) -> None:
+        """Wait for the next ``wake``, ``close`` or event."""
+        await self._wake.wait()
+        self._wake.clear()
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until there is something to take; False when ``timeout_s`` passed first."""
@@ -59,17 +128,27 @@ class Reader:
             return True
         try:
             async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
+                await self.look_up()
         except TimeoutError:
             return False
         return True
 
     def take(self) -> list[Event]:
         """All queued events, oldest first; they leave the queue."""
+        return [event for batch in self.take_batches() for event in batch.events]
+
+    def take_batches(self) -> Sequence[Batch]:
+        """:meth:`take`, in the batches that they came in."""
+        if not self._queue:
+            return ()
         taken = list(self._queue)
         self._queue.clear()
-        self._wake.clear()
+        self._queued = 0
         return taken
+
+
+# A set that keeps its order: a reader leaves in one step, however many there are.
+_Readers = dict[Reader, None]
 
 
 class Hub:
@@ -78,14 +157,15 @@ class Hub:
     def __init__(self, queue_max: int = 1000) -> None:
         self.last_id = 0
         self.queue_max = queue_max
-        self._by_run: dict[str, list[Reader]] = {}
-        self._by_org: dict[str, list[Reader]] = {}
-
-    @property
-    def reader_count(self) -> int:
-        """Live readers now."""
-        by_org = {id(reader) for readers in self._by_org.values() for reader in readers}
-        return len(by_org) + sum(len(readers) for readers in self._by_run.values())
+        self.reader_count = 0  # live readers now
+        # By run, by organization, and by set of organizations where a caller has several.
+        self._by_run: dict[str, _Readers] = {}
+        self._by_org: dict[str, _Readers] = {}
+        self._by_orgs: dict[frozenset[str], _Readers] = {}
+        self._watchers: list[RevocationWatcher] = []
+        self._to_wake: dict[Reader, None] = {}
+        self._wake_at = 0.0  # no turn of waking before this, in the loop's time
+        self._turn_planned = False
 
     def open(
         self,
@@ -98,37 +178,95 @@ class Hub:
         """A reader of one run's events, or of all events of ``org_ids``. ``tag`` names its credential."""
         reader = Reader(org_ids, run_id, kinds, self.queue_max, tag)
         if run_id is not None:
-            self._by_run.setdefault(run_id, []).append(reader)
+            self._by_run.setdefault(run_id, {})[reader] = None
+        elif len(reader.org_ids) == 1:
+            self._by_org.setdefault(next(iter(reader.org_ids)), {})[reader] = None
         else:
-            for org_id in reader.org_ids:
-                self._by_org.setdefault(org_id, []).append(reader)
+            self._by_orgs.setdefault(reader.org_ids, {})[reader] = None
+        self.reader_count += 1
         return reader
 
     def release(self, reader: Reader) -> None:
         """Forget a reader that is done."""
         if reader.run_id is not None:
-            _remove(self._by_run, reader.run_id, reader)
-            return
-        for org_id in reader.org_ids:
-            _remove(self._by_org, org_id, reader)
+            known = _remove(self._by_run, reader.run_id, reader)
+        elif len(reader.org_ids) == 1:
+            known = _remove(self._by_org, next(iter(reader.org_ids)), reader)
+        else:
+            known = _remove(self._by_orgs, reader.org_ids, reader)
+        self.reader_count -= known
 
     def publish(self, events: Sequence[Event]) -> None:
         """Hand on events that are durable, in the order of their ids."""
         self.last_id = max(self.last_id, events[-1].id)
-        by_run, by_org = self._by_run, self._by_org
-        if not by_run and not by_org:
+        if self._by_run:
+            for run_id, of_run in _grouped(events, lambda event: event.run_id).items():
+                # A run belongs to one organization, so its first event speaks for all of them.
+                readers = self._by_run.get(run_id, {})
+                self._push([reader for reader in readers if of_run[0].org_id in reader.org_ids], of_run)
+        if self._by_org:
+            for org_id, of_org in _grouped(events, lambda event: event.org_id).items():
+                self._push(self._by_org.get(org_id, ()), of_org)
+        for org_ids, many in self._by_orgs.items():
+            self._push(many, [event for event in events if event.org_id in org_ids])
+        if self._to_wake:
+            self._plan_waking()
+
+    def _push(self, readers: Iterable[Reader], events: Sequence[Event]) -> None:
+        """Give ``events`` to each of ``readers``: one batch for all that want the same of them."""
+        batches: dict[frozenset[str] | None, Batch | None] = {}
+        for reader in readers:
+            kinds = reader.kinds
+            if kinds not in batches:
+                wanted = events if kinds is None else [event for event in events if reader.wants(event.kind)]
+                batches[kinds] = Batch(wanted) if wanted else None
+            batch = batches[kinds]
+            if batch is not None:
+                reader.push(batch)
+                self._to_wake[reader] = None
+
+    # -- waking ----------------------------------------------------------------------------------------------
+
+    def _plan_waking(self) -> None:
+        """Wake a few at once. Many wait for a turn that leaves the loop as much time as the last turn took of it."""
+        if self._turn_planned:
             return
-        for event in events:
-            if event.run_id is not None:
-                for reader in by_run.get(event.run_id, ()):
-                    if event.org_id in reader.org_ids:
-                        reader.push(event)
-            for reader in by_org.get(event.org_id, ()):
-                if reader.wants(event.kind):
-                    reader.push(event)
+        if len(self._to_wake) <= _READERS_WOKEN_AT_ONCE:
+            self._wake_all()
+            return
+        loop = asyncio.get_running_loop()
+        self._turn_planned = True
+        if loop.time() >= self._wake_at:
+            loop.call_soon(self._take_turn, loop)
+        else:
+            loop.call_at(self._wake_at, self._take_turn, loop)
+
+    def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn_planned = False
+        started = loop.time()
+        self._wake_all()
+        # Runs behind all that was woken just now: the loop is first in, first out.
+        loop.call_soon(lambda: loop.call_soon(self._end_turn, loop, started))
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop, started: float) -> None:
+        ended = loop.time()
+        self._wake_at = ended + min(ended - started, _WAKE_PAUSE_S_MAX)
+
+    def _wake_all(self) -> None:
+        for reader in self._to_wake:
+            reader.wake()
+        self._to_wake.clear()
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    def watch_revocations(self, watcher: RevocationWatcher) -> None:
+        """Call ``watcher(tag)`` whenever the readers of a credential are closed."""
+        self._watchers.append(watcher)
 
     def close_tagged(self, tag: str, reason: str) -> int:
         """Close every reader of one credential; how many there were."""
+        for watcher in self._watchers:
+            watcher(tag)
         return self._close(lambda reader: reader.tag == tag, reason)
 
     def close_all(self, reason: str) -> int:
@@ -136,22 +274,27 @@ class Hub:
         return self._close(lambda _reader: True, reason)
 
     def _close(self, matches: Callable[[Reader], bool], reason: str) -> int:
-        found = {
-            id(reader): reader
-            for readers in (*self._by_run.values(), *self._by_org.values())
-            for reader in readers
-            if matches(reader)
-        }
-        for reader in found.values():
+        indexes = (*self._by_run.values(), *self._by_org.values(), *self._by_orgs.values())
+        found = {reader: None for readers in indexes for reader in readers if matches(reader)}
+        for reader in found:
             reader.close(reason)
         return len(found)
 
 
-def _remove(index: dict[str, list[Reader]], key: str, reader: Reader) -> None:
+def _grouped(events: Sequence[Event], key_of: Callable[[Event], str | None]) -> dict[str, list[Event]]:
+    grouped: dict[str, list[Event]] = {}
+    for event in events:
+        key = key_of(event)
+        if key is not None:
+            grouped.setdefault(key, []).append(event)
+    return grouped
+
+
+def _remove(index: dict[K, _Readers], key: K, reader: Reader) -> bool:
     readers = index.get(key)
-    if readers is None:
-        return
-    if reader in readers:
-        readers.remove(reader)
+    if readers is None or reader not in readers:
+        return False
+    del readers[reader]
     if not readers:
         del index[key]
+    return True

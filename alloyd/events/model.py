@@ -10,6 +10,8 @@ from alloyd.kit.clock import rfc3339
 
 _ENCODER = msgspec.json.Encoder()
 
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
 TERMINAL_RUN_KINDS = frozenset({"workflow.run.completed", "workflow.run.failed", "workflow.run.cancelled"})
 
 
@@ -22,6 +24,7 @@ class Event:
 
     __slots__ = (
         "_encoded",
+        "_frame",
         "created_at",
         "id",
         "kind",
@@ -56,6 +59,7 @@ class Event:
         self.id = id
         self.created_at = created_at
         self._encoded: bytes | None = None
+        self._frame: bytes | None = None
 
     @property
     def ends_run(self) -> bool:
@@ -79,5 +83,16 @@ class Event:
                 wire["node_key"] = self.node_key
             wire["payload"] = msgspec.Raw(self.payload)
             wire["timestamp"] = rfc3339(self.created_at)
-            self._encoded = _ENCODER.encode(wire)
+            encoded = _ENCODER.encode(wire)
+            # A payload given as bytes may be laid out over lines. Outside of strings a line break is only space, and
+            # inside of them JSON has none.
+            if b"\n" in encoded or b"\r" in encoded:
+                encoded = encoded.translate(_ONE_LINE)
+            self._encoded = encoded
         return self._encoded
+
+    def to_frame(self) -> bytes:
+        """The event as a server-sent event; built once, however many readers there are."""
+        if self._frame is None:
+            self._frame = b"id: %d\nevent: %s\ndata: %s\n\n" % (self.id, self.kind.encode(), self.to_json())
+        return self._frame

@@ -41,3 +41,11 @@ class EventLog:
     async def exists(self, org_ids: Collection[str], event_id: int) -> bool:
         """Whether a reader of ``org_ids`` could have seen event ``event_id``."""
         return await self._database.read(lambda conn: store.exists(conn, org_ids, event_id))
+
+    async def exists_in_run(self, org_id: str, run_id: str, event_id: int) -> bool:
+        """Whether event ``event_id`` is one of the run's."""
+        return await self._database.read(lambda conn: store.exists_in_run(conn, org_id, run_id, event_id))
+
+    async def run_has_ended(self, org_id: str, run_id: str) -> bool:
+        """Whether the run's last event is one that ends it."""
+        return await self._database.read(lambda conn: store.run_has_ended(conn, org_id, run_id))

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection
 
 from alloyd.db.tx import Tx
-from alloyd.events.model import Event
+from alloyd.events.model import TERMINAL_RUN_KINDS, Event
 
 _INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) "
 _INSERT += "VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
@@ -68,6 +68,22 @@ def exists(conn: sqlite3.Connection, org_ids: Collection[str], event_id: int) ->
     """Whether an event of that id is there for a reader of ``org_ids``."""
     row = conn.execute("SELECT org_id FROM events WHERE id = ?", (event_id,)).fetchone()
     return row is not None and row[0] in org_ids
+
+
+def exists_in_run(conn: sqlite3.Connection, org_id: str, run_id: str, event_id: int) -> bool:
+    """Whether event ``event_id`` is one of the run's."""
+    found = conn.execute(
+        "SELECT 1 FROM events WHERE id = ? AND run_id = ? AND org_id = ?", (event_id, run_id, org_id)
+    ).fetchone()
+    return found is not None
+
+
+def run_has_ended(conn: sqlite3.Connection, org_id: str, run_id: str) -> bool:
+    """Whether the run's last event is one that ends it."""
+    row = conn.execute(
+        "SELECT kind FROM events WHERE run_id = ? AND org_id = ? ORDER BY id DESC LIMIT 1", (run_id, org_id)
+    ).fetchone()
+    return row is not None and row[0] in TERMINAL_RUN_KINDS
 
 
 def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, str, int]) -> Event:

@@ -20,6 +20,11 @@ PUBLIC: Final = "public"  # nobody needs to be authenticated
 SIGNED_IN: Final = "signed-in"  # any principal of the surface
 OPERATOR: Final = "operator"  # only on the data directory's socket
 
+WEBSOCKET: Final = "websocket"  # what a route streams that upgrades its connection
+
+# Streams that browsers open with EventSource and WebSocket, which can't send a credential in a header.
+TICKET_STREAMS: Final = frozenset({"text/event-stream", WEBSOCKET})
+
 STATUS: Final[Mapping[Code, int]] = {
     Code.BAD_REQUEST: 400,
     Code.UNAUTHORIZED: 401,
@@ -97,8 +102,9 @@ class Route:
 
     ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR. ``query`` and ``body`` are msgspec structs (``body``
     may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the envelope.
-    ``raw`` routes read their body themselves; ``streams`` routes return a response of their own. ``statuses`` are
-    the error statuses that the contract names besides those every route has.
+    ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes return a
+    response of their own, of that media type. ``statuses`` are the error statuses that the contract names besides
+    those every route has.
     """
 
     method: str
@@ -115,6 +121,7 @@ class Route:
     streams: str | None = None
     body_bytes_max: int | None = None
     request_media_type: str = "application/json"
+    request_schema: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:
@@ -128,6 +135,11 @@ class BoundRoute:
 
     surface: Surface
     route: Route
+
+    @property
+    def takes_ticket(self) -> bool:
+        """Whether a browser may open this with a one-time ticket: the streams of events."""
+        return self.route.streams in TICKET_STREAMS
 
     @property
     def path(self) -> str:

@@ -22,8 +22,9 @@ from multidict import CIMultiDict
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.principal import Principal
-from alloyd.wire import body
-from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call, Route
+from alloyd.wire import body, http_errors
+from alloyd.wire.http_errors import HostRule
+from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call
 from alloyd.wire.surface import Surface
 
 log = structlog.get_logger("alloyd.wire")
@@ -36,6 +37,8 @@ _STANDING_HEADERS = {
     "Cache-Control": "no-store",
     "Server": "alloyd",
 }
+
+SERVER: web.AppKey[Server] = web.AppKey("alloyd.server")
 
 Authorize = Callable[[Principal, str], Awaitable[None]]
 
@@ -64,8 +67,15 @@ class Server:
         self.surfaces = tuple(surfaces)
         self.limits = limits
         self.stats: dict[tuple[str, str], RouteStats] = {}
+        # Set by whoever stops the daemon: answers then end their connections.
+        self.draining = False
+        self._hosts = HostRule()
         self._authorize = authorize
         self._methods: dict[str, set[str]] = {}
+
+    def allow_hosts(self, names: Sequence[str]) -> None:
+        """Answer only requests addressed to ``names``, and to this machine's loopback; none means any."""
+        self._hosts = HostRule(names)
 
     def bound_routes(self) -> list[BoundRoute]:
         """Every route that is served."""
@@ -74,26 +84,29 @@ class Server:
     def build(self) -> web.Application:
         """The aiohttp application: each path with and without a trailing slash, and a last route for the rest."""
         app = web.Application(client_max_size=0)
+        app[SERVER] = self
         for bound in self.bound_routes():
-            handle = self._pipeline(bound.surface, bound.route)
+            handle = self._pipeline(bound)
             stem = bound.path.rstrip("/")
             for path in {stem or "/", f"{stem}/"}:
-                app.router.add_route(bound.route.method, path, handle)
+                app.router.add_route(bound.route.method, path, handle, expect_handler=_expect_later)
                 self._methods.setdefault(path, set()).add(bound.route.method)
                 if bound.route.method == "GET":
-                    app.router.add_route("HEAD", path, handle)
+                    app.router.add_route("HEAD", path, handle, expect_handler=_expect_later)
                     self._methods[path].add("HEAD")
-        app.router.add_route("*", "/{tail:.*}", self._unmatched)
+        app.router.add_route("*", "/{tail:.*}", self._unmatched, expect_handler=_expect_later)
         self._app = app
         return app
 
-    def _pipeline(self, surface: Surface, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        surface, route = bound.surface, bound.route
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
         authorize, handler, uuid_ids = self._authorize, route.handler, surface.uuid_request_ids
+        find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
 
         async def handle(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
@@ -101,10 +114,13 @@ class Server:
             call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
             call.trace_id = trace_id_of(headers.get("traceparent"))
             try:
+                self._check_target(request)
                 if route.permission != PUBLIC:
-                    call.principal = surface.find_principal(request) or await surface.authenticate(request)
+                    call.principal = find_principal(request) or await surface.authenticate(request)
                     if action is not None:
                         authorize(call.principal, action)
+                if "Expect" in headers:
+                    await http_errors.answer_expect(request)
                 if route.query is not None:
                     call.query = body.decode_query(request, route.query)
                 if decoder is not None:
@@ -119,11 +135,24 @@ class Server:
                     response = _respond(surface.encode(call, value), call.status, call.request_id, call.headers)
             except Exception as error:
                 response = self._refuse(surface, error, call)
-            stats.seconds += time.perf_counter() - started
+            if route.streams is None:  # how long a stream stays open says nothing of the server
+                stats.seconds += time.perf_counter() - started
             stats.by_status[response.status] = stats.by_status.get(response.status, 0) + 1
+            if self.draining:
+                response.force_close()
             return response
 
         return handle
+
+    def _check_target(self, request: web.Request) -> None:
+        """Refuse what is not meant for this server, or is no text. Raises ``bad_request``."""
+        target = request.raw_path
+        host = request.headers.get("Host")
+        if target[:1] != "/":  # the whole URL, whose host then counts instead
+            host = request.host
+        self._hosts.check(host)
+        if "%" in target:
+            http_errors.check_path(target)
 
     def _refuse(self, surface: Surface, error: Exception, call: Call) -> web.StreamResponse:
         known = to_alloyd_error(error)
@@ -139,22 +168,30 @@ class Server:
             )
         else:
             log.debug("request refused", request_id=call.request_id, route=call.route.path, reason=known.message)
-        text = surface.encode_error(known, status, call.request_id, call)
-        return _respond(text, status, call.request_id, error_headers(known))
+        return _refusal(surface, known, status, call.request_id, call)
+
+    def refuse_unread(self, path: str, error: AlloydError, status: int) -> web.StreamResponse:
+        """Answer a request that could not even be read, in the dialect of ``path``."""
+        surface = self._surface_of(path)
+        return _refusal(surface, error, status, request_id_of(None, surface.uuid_request_ids), None)
 
     async def _unmatched(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        surface = self._surface_of(path)
+        surface = self._surface_of(request.path)
         request_id = request_id_of(request.headers.get("X-Request-Id"), surface.uuid_request_ids)
         allowed = await self._allowed_methods(request)
-        if allowed:
-            error = AlloydError(Code.METHOD_NOT_ALLOWED, f"{request.method} is not served here; try {allowed}")
-            extra = {"Allow": allowed}
-        else:
-            error = AlloydError(Code.NOT_FOUND, "there is nothing at this path")
-            extra = {}
-        status = STATUS[error.code]
-        return _respond(surface.encode_error(error, status, request_id, None), status, request_id, extra)
+        extra: dict[str, str] = {}
+        try:
+            self._check_target(request)
+            if allowed:
+                raise AlloydError(Code.METHOD_NOT_ALLOWED, f"{request.method} is not served here; try {allowed}")
+            raise AlloydError(Code.NOT_FOUND, "there is nothing at this path")
+        except AlloydError as error:
+            if error.code is Code.METHOD_NOT_ALLOWED:
+                extra["Allow"] = allowed
+            response = _refusal(surface, error, STATUS[error.code], request_id, None, extra)
+        if self.draining:
+            response.force_close()
+        return response
 
     async def _allowed_methods(self, request: web.Request) -> str:
         """The methods of the routes whose path matches, for ``Allow``."""
@@ -203,6 +240,24 @@ def trace_id_of(traceparent: str | None) -> str | None:
     """The trace id of a valid W3C ``traceparent``, as a UUID."""
     match = _TRACEPARENT.match(traceparent) if traceparent else None
     return str(uuid.UUID(hex=match[1])) if match else None
+
+
+async def _expect_later(request: web.Request) -> None:
+    """``Expect`` is answered once the credential is checked, so nobody sends a body in vain."""
+
+
+def _refusal(
+    surface: Surface,
+    error: AlloydError,
+    status: int,
+    request_id: str,
+    call: Call | None,
+    extra: dict[str, str] | None = None,
+) -> web.Response:
+    headers = {**(error_headers(error) or {}), **(extra or {})}
+    if error.code is Code.UNAUTHORIZED and surface.challenge is not None:
+        headers["WWW-Authenticate"] = surface.challenge
+    return _respond(surface.encode_error(error, status, request_id, call), status, request_id, headers)
 
 
 def _respond(data: bytes, status: int, request_id: str, extra: dict[str, str] | None) -> web.Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +21,10 @@ class Surface(ABC):
     prefix: str
     # Whether request ids must be UUIDs, as the control envelope promises.
     uuid_request_ids: bool = False
+    # What WWW-Authenticate says with a 401, where the credential has a scheme that HTTP knows.
+    challenge: str | None = None
+    # The security schemes, beside the surface's own, that its streams accept: for openapi.json.
+    stream_security: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
@@ -31,6 +36,10 @@ class Surface(ABC):
     @abstractmethod
     async def authenticate(self, request: web.Request) -> Principal:
         """The caller, or raises ``unauthorized``. Runs before the body is read and the resource looked up."""
+
+    def find_stream_principal(self, request: web.Request) -> Principal | None:
+        """:meth:`find_principal` for a stream of events, which may accept more; raises ``unauthorized``."""
+        return self.find_principal(request)
 
     @abstractmethod
     def encode(self, call: Call, value: Any) -> bytes:

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from alloyd.errors import AlloydError
+from alloyd.errors import AlloydError, Code
 from alloyd.kit.clock import Clock, rfc3339
 from alloyd.principal import Principal
 from alloyd.wire.auth import Authenticator
 from alloyd.wire.route import Call, Route
 from alloyd.wire.surface import Surface
+from alloyd.wire.tickets import StreamTickets
 
 _ENCODER = msgspec.json.Encoder()
 VERSION = "1.0"
@@ -26,6 +27,7 @@ class ControlSurface(Surface):
     """
 
     uuid_request_ids = True
+    challenge = "Bearer"
 
     def __init__(
         self,
@@ -35,8 +37,12 @@ class ControlSurface(Surface):
         *,
         name: str = "control",
         prefix: str = "/v1",
+        tickets: StreamTickets | None = None,
     ) -> None:
         super().__init__(routes)
+        self._tickets = tickets
+        if tickets is not None:
+            self.stream_security = {"streamTicket": {"type": "apiKey", "in": "query", "name": "ticket"}}
         self.name = name
         self.prefix = prefix
         self._authenticator = authenticator
@@ -47,6 +53,14 @@ class ControlSurface(Surface):
 
     async def authenticate(self, request: web.Request) -> Principal:
         return await self._authenticator.authenticate(request)
+
+    def find_stream_principal(self, request: web.Request) -> Principal | None:
+        if self._tickets is None or "ticket" not in request.query:
+            return self.find_principal(request)
+        principal = self._tickets.redeem(request.query["ticket"])
+        if principal is None:
+            raise AlloydError(Code.UNAUTHORIZED, "ticket: not valid, used already or expired", field="ticket")
+        return principal
 
     def encode(self, call: Call, value: Any) -> bytes:
         links = {"self": call.request.path_qs, **(call.links or {})}

@@ -1,0 +1,111 @@
+"""Server-sent events: one coroutine a reader, frames encoded once for all readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from aiohttp import web
+
+from alloyd.events.hub import Batch
+from alloyd.principal import Principal
+from alloyd.wire.route import Call
+from alloyd.wire.stream import Stream, Streams, last_event_id, log
+
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {
+    "Content-Type": MEDIA_TYPE,
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "alloyd",
+}
+
+_OPENED = b": open\n\n"
+_HEARTBEAT = b": heartbeat\n\n"
+_WRITE_BYTES = 64 * 1024
+
+# Raises ``not_found`` for a run that the caller may not see; tells whether the run has ended.
+CheckRun = Callable[[Principal, str], Awaitable[bool]]
+
+
+async def stream_run_events(
+    call: Call, streams: Streams, run_id: str, check_run: CheckRun, after: str | None = None
+) -> web.StreamResponse:
+    """One run's history, then what happens, until its terminal event. Private contract: Control, events and streams.
+
+    ``Last-Event-ID``, or ``after``, resumes; an unknown id replays all. ``check_run`` is awaited once the reader is
+    open. Raises what ``check_run`` raises, ``rate_limited`` and ``unavailable``.
+    """
+    stream = streams.open(call, {call.who.org_id}, run_id=run_id)
+    try:
+        run_is_over = await check_run(call.who, run_id)
+        event_id = last_event_id(call, after)
+        if event_id is None:
+            stream.feed.replay(run_is_over=run_is_over)
+        else:
+            await stream.feed.resume(event_id, run_is_over=run_is_over)
+        return await _serve(call, stream)
+    finally:
+        streams.release(stream)
+
+
+async def stream_events(
+    call: Call, streams: Streams, org_ids: Collection[str], kinds: frozenset[str] | None, after: str | None = None
+) -> web.StreamResponse:
+    """All events of ``org_ids``, from now on or after ``Last-Event-ID`` (or ``after``); an unknown id replays all.
+
+    ``kinds`` narrows them. Raises ``rate_limited`` and ``unavailable``.
+    """
+    stream = streams.open(call, org_ids, kinds=kinds)
+    try:
+        event_id = last_event_id(call, after)
+        if event_id is not None:
+            await stream.feed.resume(event_id)
+        return await _serve(call, stream)
+    finally:
+        streams.release(stream)
+
+
+async def _serve(call: Call, stream: Stream) -> web.StreamResponse:
+    response = web.StreamResponse(headers={**HEADERS, "X-Request-Id": call.request_id})
+    await response.prepare(call.request)
+    if call.request.method == "HEAD":
+        return response
+    stream.bound_socket()
+    try:
+        await _write(response, stream, [_OPENED])
+        while (batches := await stream.feed.read()) is not None:
+            await _send(response, stream, batches)
+    except ConnectionError:
+        pass  # the reader left
+    except Exception:
+        # The answer has begun, so it can't turn into an error: break it off, and the reader resumes.
+        log.exception("stream broken off", request_id=call.request_id)
+        stream.cut()
+    return response
+
+
+async def _send(response: web.StreamResponse, stream: Stream, batches: Sequence[Batch]) -> None:
+    if not batches:
+        await _write(response, stream, [_HEARTBEAT])
+        return
+    pieces: list[bytes] = []
+    size = 0
+    for batch in batches:
+        frames = batch.to_frames()
+        pieces.append(frames)
+        size += len(frames)
+        if size >= _WRITE_BYTES:
+            await _write(response, stream, pieces)
+            pieces, size = [], 0
+            if stream.feed.reader.closed is not None:
+                return
+    if pieces:
+        await _write(response, stream, pieces)
+
+
+async def _write(response: web.StreamResponse, stream: Stream, pieces: list[bytes]) -> None:
+    stream.begin_write()
+    await response.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    stream.end_write(asyncio.get_running_loop().time())
