@@ -1,0 +1,240 @@
+"""The OpenAPI 3.1 document of all surfaces, made from the routes that check the requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET, BoundRoute
+from alloyd.wire.surface import Surface
+
+OPENAPI_VERSION = "3.1.0"
+
+_SCHEMAS = "#/components/schemas/"
+_PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::[^{}]*(?:\{[^{}]*\}[^{}]*)*)?\}")
+_REASONS = {
+    400: "The request is wrong; the message names the field",
+    401: "No valid credential of this surface",
+    403: "The role or the scopes do not allow it",
+    404: "Not there, or in another organization",
+    409: "The present state forbids it",
+    413: "Larger than allowed",
+    416: "No such range",
+    422: "Well formed, but it cannot run",
+    429: "Too many; Retry-After says when to try again",
+    500: "An internal error; the log has it under the request id",
+    502: "The other side failed",
+    503: "Not usable now; Retry-After says when to try again",
+}
+_REQUEST_ID = {
+    "X-Request-Id": {"description": "As given in the request if valid, else made here", "schema": {"type": "string"}}
+}
+
+
+def build_document(bound_routes: Sequence[BoundRoute], version: str) -> dict[str, Any]:
+    """The document for ``bound_routes``: every path, parameter, body, answer, credential and permission."""
+    types = _types_of(bound_routes)
+    described, components = msgspec.json.schema_components(
+        types, schema_hook=lambda _type: {}, ref_template=_SCHEMAS + "{name}"
+    )
+    schemas = {id(kind): schema for kind, schema in zip(types, described, strict=True)}
+    surfaces = list({bound.surface.name: bound.surface for bound in bound_routes}.values())
+    paths: dict[str, dict[str, Any]] = {}
+    for bound in bound_routes:
+        operation = _Operation(bound, schemas, components).describe()
+        paths.setdefault(_path_of(bound), {})[bound.route.method.lower()] = operation
+    document: dict[str, Any] = {
+        "openapi": OPENAPI_VERSION,
+        "info": {
+            "title": "alloyd",
+            "version": version,
+            "summary": "Files, durable workflows, keys and live events in one daemon",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "servers": [{"url": "/"}],
+        "tags": [{"name": surface.name, "description": f"Paths under {surface.prefix or '/'}"} for surface in surfaces],
+        "paths": dict(sorted(paths.items())),
+    }
+    errors = {_error_name(surface): surface.describe_error() for surface in surfaces}
+    document["components"] = {
+        "schemas": dict(sorted({**_reachable(document["paths"], components), **errors}.items())),
+        "securitySchemes": _security_schemes(bound_routes),
+    }
+    return document
+
+
+def render(document: Mapping[str, Any]) -> bytes:
+    """The document as it is served and kept in the repository: indented, in a fixed order."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+class _Operation:
+    """One route as an operation object."""
+
+    def __init__(self, bound: BoundRoute, schemas: Mapping[int, Any], components: Mapping[str, Any]) -> None:
+        self._bound = bound
+        self._route = bound.route
+        self._schemas = schemas
+        self._components = components
+
+    def describe(self) -> dict[str, Any]:
+        bound, route = self._bound, self._route
+        operation: dict[str, Any] = {
+            "operationId": _operation_id(bound),
+            "summary": route.summary,
+            "tags": [bound.surface.name],
+            "x-permission": route.permission,
+            "security": _security_of(bound),
+        }
+        parameters = [*self._path_parameters(), *self._query_parameters()]
+        if parameters:
+            operation["parameters"] = parameters
+        body = self._request_body()
+        if body is not None:
+            operation["requestBody"] = body
+        operation["responses"] = {str(route.status): self._success(), **self._errors()}
+        return operation
+
+    def _path_parameters(self) -> Iterable[dict[str, Any]]:
+        for name in _PARAMETER.findall(self._route.path):
+            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+    def _query_parameters(self) -> Iterable[dict[str, Any]]:
+        if self._route.query is None:
+            return
+        schema = self._schemas[id(self._route.query)]
+        while "$ref" in schema:
+            schema = self._components[schema["$ref"].removeprefix(_SCHEMAS)]
+        required = schema.get("required", ())
+        for name, field in schema.get("properties", {}).items():
+            parameter: dict[str, Any] = {"name": name, "in": "query", "schema": _without_null(field)}
+            if name in required:
+                parameter["required"] = True
+            yield parameter
+
+    def _request_body(self) -> dict[str, Any] | None:
+        route = self._route
+        if route.body is not None:
+            content = {route.request_media_type: {"schema": self._schemas[id(route.body)]}}
+            return {"required": True, "content": content}
+        if route.raw or route.request_schema is not None:
+            schema = route.request_schema if route.request_schema is not None else {}
+            return {"required": True, "content": {route.request_media_type: {"schema": schema}}}
+        return None
+
+    def _success(self) -> dict[str, Any]:
+        route = self._route
+        if route.streams == WEBSOCKET:
+            return {"description": "Never without the handshake of a WebSocket, which answers 101"}
+        answer: dict[str, Any] = {"description": "Done", "headers": _REQUEST_ID}
+        if route.streams is not None:
+            answer["content"] = {route.streams: {"schema": {"type": "string"}}}
+        elif route.status != 204:
+            schema = {} if route.output is None else self._schemas[id(route.output)]
+            answer["content"] = {"application/json": {"schema": self._bound.surface.describe_output(schema)}}
+        return answer
+
+    def _errors(self) -> dict[str, Any]:
+        schema = {"$ref": _SCHEMAS + _error_name(self._bound.surface)}
+        found = sorted({*_standing_errors(self._bound), *self._route.statuses} - {self._route.status})
+        return {
+            str(status): {
+                "description": _REASONS.get(status, "Refused"),
+                "headers": _REQUEST_ID,
+                "content": {"application/json": {"schema": schema}},
+            }
+            for status in found
+            if status >= 400
+        }
+
+
+def _standing_errors(bound: BoundRoute) -> set[int]:
+    """The errors that a route has by what it declares."""
+    route = bound.route
+    found = {400, 500}
+    if route.permission != PUBLIC:
+        found.add(401)
+        if route.permission != SIGNED_IN:
+            found.add(403)
+    if _PARAMETER.search(route.path):
+        found.add(404)
+    if route.body is not None or route.raw:
+        found.add(413)
+    if route.method != "GET":
+        found.add(503)  # the disk may be full
+    return found
+
+
+def _types_of(bound_routes: Iterable[BoundRoute]) -> list[Any]:
+    found: dict[int, Any] = {}
+    for bound in bound_routes:
+        for kind in (bound.route.query, bound.route.body, bound.route.output):
+            if kind is not None:
+                found[id(kind)] = kind
+    return list(found.values())
+
+
+def _path_of(bound: BoundRoute) -> str:
+    return _PARAMETER.sub(lambda match: f"{{{match['name']}}}", bound.path.rstrip("/")) or "/"
+
+
+def _operation_id(bound: BoundRoute) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", _PARAMETER.sub(lambda match: f"by_{match['name']}", bound.route.path))
+    return "_".join([bound.surface.name, bound.route.method.lower(), *words])
+
+
+def _security_of(bound: BoundRoute) -> list[dict[str, list[str]]]:
+    if bound.route.permission == PUBLIC:
+        return []
+    accepted: list[dict[str, list[str]]] = [{bound.surface.name: []}]
+    if bound.takes_ticket:
+        accepted.extend({name: []} for name in bound.surface.stream_security)
+    return accepted
+
+
+def _security_schemes(bound_routes: Iterable[BoundRoute]) -> dict[str, Any]:
+    schemes: dict[str, Any] = {}
+    for bound in bound_routes:
+        if bound.route.permission in (PUBLIC, OPERATOR):
+            continue
+        schemes[bound.surface.name] = bound.surface.describe_security()
+        if bound.takes_ticket:
+            schemes.update(bound.surface.stream_security)
+    for bound in bound_routes:
+        if bound.route.permission == OPERATOR:
+            schemes.setdefault(bound.surface.name, bound.surface.describe_security())
+    return dict(sorted(schemes.items()))
+
+
+def _error_name(surface: Surface) -> str:
+    return f"{surface.name.capitalize()}Error"
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter of a query can be left out, but never be null."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    if not choices:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
+    return {**choices[0], **rest} if len(choices) == 1 else {"anyOf": choices, **rest}
+
+
+def _reachable(paths: Any, components: Mapping[str, Any]) -> dict[str, Any]:
+    """The components that ``paths`` refer to: structs of queries are taken apart and not needed any more."""
+    found: dict[str, Any] = {}
+    waiting = [paths]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).removeprefix(_SCHEMAS)
+            if name in components and name not in found:
+                found[name] = components[name]
+                waiting.append(components[name])
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+    return found

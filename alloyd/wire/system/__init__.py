@@ -1,0 +1,1 @@
+"""The system surface: health, metrics and the description of everything, at paths without a prefix."""
