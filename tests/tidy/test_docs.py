@@ -45,8 +45,8 @@ def documents(root) -> list:
     return [*root.glob("*.md"), *(root / "alloyd" / "docs").rglob("*.md")]
 
 
-def test_every_module_opens_with_its_line(sources, test_sources):
-    faults = [fault for source in [*sources, *test_sources] for fault in opening_faults(source)]
+def test_every_module_opens_with_its_line(sources):
+    faults = [fault for source in sources for fault in opening_faults(source)]
     assert not faults, "\n".join(faults)
 
 

@@ -10,6 +10,9 @@ import pytest
 # (module, path) of every route without authentication.
 OPEN = {
     ("alloyd.wire.system.health", "'/healthz'"),
+    ("alloyd.wire.system.health", "'/readyz'"),
+    ("alloyd.wire.system.app", "'/openapi.json'"),
+    ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 
 

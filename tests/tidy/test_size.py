@@ -8,7 +8,10 @@ FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 
 # What may be longer, by module or function, and why.
-LONGER: Mapping[str, str] = {}
+LONGER: Mapping[str, str] = {
+    "alloyd.wire.private.storage.routes": "a table of routes",
+    "tests.egress.test_client": "one client, one set of servers to try it on",
+}
 
 
 def size_faults(source, allowed: Mapping[str, str]) -> list[str]:
@@ -28,8 +31,8 @@ def test_sizes(sources, test_sources):
     assert not faults, "\n".join(faults)
 
 
-def test_no_exception_is_left_over(sources):
-    needed = {fault.partition(":")[0] for source in sources for fault in size_faults(source, {})}
+def test_no_exception_is_left_over(sources, test_sources):
+    needed = {fault.partition(":")[0] for source in [*sources, *test_sources] for fault in size_faults(source, {})}
     assert set(LONGER) <= needed
 
 
