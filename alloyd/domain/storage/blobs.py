@@ -6,13 +6,13 @@ A content is durable, and its directory too, before a row may name it. Work on t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import secrets
 import shutil
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,8 +61,19 @@ class BlobStore:
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
 
     async def run(self, fn: Callable[[], T]) -> T:
-        """Run ``fn`` in one of the disk's threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, fn)
+        """Run ``fn`` in one of the disk's threads.
+
+        A cancelled caller waits for it too: descriptors may not be closed, and given out anew, while it uses them.
+        """
+        job = asyncio.get_running_loop().run_in_executor(self._threads, fn)
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            while not job.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({job})
+            job.exception()
+            raise
 
     def close(self) -> None:
         """Wait for what the threads do, and end them."""
@@ -83,12 +94,15 @@ class BlobStore:
 
         Whoever has it reads the content to its end, also after it was removed.
         """
-        opening = asyncio.create_task(self.run(lambda: self._open(blob_id)))
+        opened: list[int | None] = []
         try:
-            return await asyncio.shield(opening)
+            await self.run(lambda: opened.append(self._open(blob_id)))
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_unwanted)
+            for fd in opened:
+                if fd is not None:
+                    os.close(fd)
             raise
+        return opened[0]
 
     def _open(self, blob_id: str) -> int | None:
         try:
@@ -191,10 +205,8 @@ class Draft:
         self._bytes_max = bytes_max
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
-        self._lock = threading.Lock()  # a cancelled caller's thread may still be at work when we discard
         self._fd: int | None = None
         self._digest = hashlib.sha256()
-        self._ended = False
 
     async def write(self, chunk: bytes) -> None:
         """Append. Raises ``too_large``; ``unavailable`` when the disk is full or fails."""
@@ -207,6 +219,12 @@ class Draft:
             chunks = self._take()
             await self._blobs.run(lambda: self._guarded(lambda: self._append(chunks)))
 
+    async def sha256(self) -> str:
+        """The hash of what was written so far, in hex. Raises ``unavailable``."""
+        chunks = self._take()
+        await self._blobs.run(lambda: self._guarded(lambda: self._append(chunks)))
+        return self._digest.hexdigest()
+
     async def seal(self) -> Blob:
         """Make the content durable under its id. Raises ``unavailable`` when the disk is full or fails."""
         chunks = self._take()
@@ -218,9 +236,9 @@ class Draft:
         self._blobs.in_flight.discard(self.id)
 
     async def discard(self) -> None:
-        """Remove every trace. Safe at any time, and when cancelled goes on by itself."""
+        """Remove every trace. Safe at any time, also when the caller is cancelled."""
         self._gathered.clear()
-        await asyncio.shield(self._blobs.run(self._remove))
+        await self._blobs.run(self._remove)
 
     def _take(self) -> list[bytes]:
         chunks, self._gathered = self._gathered, []
@@ -230,13 +248,10 @@ class Draft:
     # -- in a thread -------------------------------------------------------------------------------------------
 
     def _guarded(self, fn: Callable[[], None]) -> None:
-        with self._lock:
-            if self._ended:
-                return
-            try:
-                fn()
-            except OSError as error:
-                raise disk_error("nothing was stored", error) from error
+        try:
+            fn()
+        except OSError as error:
+            raise disk_error("nothing was stored", error) from error
 
     @property
     def _tmp_path(self) -> Path:
@@ -272,22 +287,13 @@ class Draft:
             os.close(fd)
 
     def _remove(self) -> None:
-        with self._lock:
-            self._ended = True
-            try:
-                self._close()
-                self._tmp_path.unlink(missing_ok=True)
-                self._blobs.path_of(self.id).unlink(missing_ok=True)
-            except OSError:
-                return  # the disk fails: what is left has no row, and the sweep at the next start finds it
-            self._blobs.in_flight.discard(self.id)
-
-
-def _close_unwanted(task: asyncio.Task[int | None]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        fd = task.result()
-        if fd is not None:
-            os.close(fd)
+        try:
+            self._close()
+            self._tmp_path.unlink(missing_ok=True)
+            self._blobs.path_of(self.id).unlink(missing_ok=True)
+        except OSError:
+            return  # the disk fails: what is left has no row, and the sweep at the next start finds it
+        self._blobs.in_flight.discard(self.id)
 
 
 def _names(directory: Path) -> list[str]:

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from alloyd.db import Database
+from alloyd.db import Database, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
 from alloyd.domain.storage import store, tree
 from alloyd.domain.storage.blobs import BlobStore, Draft
 from alloyd.domain.storage.model import (
@@ -82,6 +84,10 @@ class Reception:
     async def write(self, chunk: bytes) -> None:
         """Append. Raises ``too_large``, ``unavailable``."""
         await self.draft.write(chunk)
+
+    async def sha256(self) -> str:
+        """The hash of what came so far, in hex. Raises ``unavailable``."""
+        return await self.draft.sha256()
 
 
 class StorageService:
@@ -190,33 +196,50 @@ class StorageService:
             self._slots.release()
 
     async def place(
-        self, principal: Principal, reception: Reception, path: StoragePath, mime_type: str | None
-    ) -> FileInfo:
+        self,
+        principal: Principal,
+        reception: Reception,
+        path: StoragePath,
+        mime_type: str | None,
+        once: Once | None = None,
+    ) -> FileInfo | None:
         """Make what was received the file at ``path``; made or overwritten, in one step, durable on return.
 
-        Missing folders are made. ``mime_type`` is kept if it is well formed, else guessed from the name. Goes on to
+        None when a request with the key of ``once`` did it before, and so nothing happened now. Missing folders are
+        made. ``mime_type`` is kept if it is well formed, else guessed from the name. Goes on to
         its end when the caller is cancelled. Emits ``storage_folder.created`` for each folder made, and
         ``storage_file.created`` or ``storage_file.updated``. Raises ``bad_request`` when ``path`` is a folder or
-        leads through a file, ``unavailable`` when the disk is full or fails.
+        leads through a file, ``conflict`` when the key was used otherwise, ``unavailable`` when the disk is full or
+        fails.
         """
         if path.is_root:
             raise bad_request("path: the root is a folder", "path")
         reception.placed = True
         kept_type = choose_mime_type(mime_type, path.name)
-        return await self._to_the_end(self._place(principal.org_id, reception.draft, path, kept_type))
+        return await self._to_the_end(self._place(principal.org_id, reception.draft, path, kept_type, once))
 
-    async def _place(self, org_id: str, draft: Draft, path: StoragePath, mime_type: str) -> FileInfo:
+    async def _place(
+        self, org_id: str, draft: Draft, path: StoragePath, mime_type: str, once: Once | None
+    ) -> FileInfo | None:
+        def swap(tx: Tx) -> FileInfo | None:
+            if idempotency.find_made(tx, org_id, once) is not None:
+                return None
+            info = tree.put_file(tx, org_id, path, blob, mime_type, self._on_garbage)
+            idempotency.remember_made(tx, org_id, once, str(path))
+            return info
+
         try:
             blob = await draft.seal()
             crash.reach("storage.before_swap")
-            info = await self._database.write(
-                lambda tx: tree.put_file(tx, org_id, path, blob, mime_type, self._on_garbage)
-            )
+            info = await self._database.write(swap)
         except BaseException:
             await self._drop(draft)
             raise
-        crash.reach("storage.after_swap")
-        draft.keep()
+        if info is None:
+            await draft.discard()
+        else:
+            crash.reach("storage.after_swap")
+            draft.keep()
         return info
 
     async def _drop(self, draft: Draft) -> None:
@@ -254,20 +277,22 @@ class StorageService:
         async with self.receive() as reception:
             async for chunk in chunks:
                 await reception.write(chunk)
-            return await self.place(principal, reception, path, mime_type)
+            return _stored(await self.place(principal, reception, path, mime_type))
 
     # -- changing the tree -------------------------------------------------------------------------------------
 
-    async def make_folder(self, principal: Principal, name: str, path: str = "/") -> StoragePath:
+    async def make_folder(
+        self, principal: Principal, name: str, path: str = "/", once: Once | None = None
+    ) -> StoragePath:
         """The folder ``name`` in ``path``, with the folders on the way; nothing happens if it is there.
 
         Emits ``storage_folder.created`` for each one made. Raises ``conflict`` when a file has the name,
         ``bad_request`` when ``path`` leads through a file.
         """
         where, org_id = parse_path(path).child(parse_name(name)), principal.org_id
-        return await self._database.write(lambda tx: tree.make_folder(tx, org_id, where))
+        return await self._change(org_id, once, lambda tx: tree.make_folder(tx, org_id, where))
 
-    async def rename(self, principal: Principal, path: str, new_name: str) -> StoragePath:
+    async def rename(self, principal: Principal, path: str, new_name: str, once: Once | None = None) -> StoragePath:
         """Give a file or folder another name; its new path. The same name changes nothing.
 
         Emits ``storage_file.moved`` or ``storage_folder.moved``. Raises ``bad_request`` for the root, ``not_found``,
@@ -276,9 +301,11 @@ class StorageService:
         where, name, org_id = parse_path(path), parse_name(new_name, "new_name"), principal.org_id
         if where.is_root:
             raise bad_request("path: the root has no name", "path")
-        return await self._database.write(lambda tx: tree.rename(tx, org_id, where, name))
+        return await self._change(org_id, once, lambda tx: tree.rename(tx, org_id, where, name))
 
-    async def move(self, principal: Principal, source_path: str, dest_path: str) -> StoragePath:
+    async def move(
+        self, principal: Principal, source_path: str, dest_path: str, once: Once | None = None
+    ) -> StoragePath:
         """Move a file or folder, with all below it, into the folder ``dest_path``; its new path.
 
         To where it is already changes nothing. Emits ``storage_file.moved`` or ``storage_folder.moved``. Raises
@@ -289,7 +316,20 @@ class StorageService:
         if source.is_root:
             raise bad_request("source_path: the root can't be moved", "source_path")
         org_id = principal.org_id
-        return await self._database.write(lambda tx: tree.move(tx, org_id, source, dest))
+        return await self._change(org_id, once, lambda tx: tree.move(tx, org_id, source, dest))
+
+    async def _change(self, org_id: str, once: Once | None, change: Callable[[Tx], StoragePath]) -> StoragePath:
+        """``change`` in a transaction, or the path that a request with the same idempotency key got."""
+
+        def write(tx: Tx) -> StoragePath:
+            made = idempotency.find_made(tx, org_id, once)
+            if made is not None:
+                return parse_path(made)
+            path = change(tx)
+            idempotency.remember_made(tx, org_id, once, str(path))
+            return path
+
+        return await self._database.write(write)
 
     async def delete(self, principal: Principal, path: str) -> str:
         """Delete a file or a whole folder, in one step; its canonical path. The sweeper frees the space.
@@ -323,9 +363,14 @@ class StorageService:
             raise upload_too_large(self.settings.upload_bytes_max)
         async with self.receive() as reception:
             await reception.write(content)
-            return (await self.place(principal, reception, where, mime_type)).to_meta()
+            return _stored(await self.place(principal, reception, where, mime_type)).to_meta()
 
     async def list_items(self, principal: Principal, path: str, limit: int, cursor: str | None) -> Mapping[str, Any]:
         """``{path, items, next_cursor?}`` of a folder, as the private contract lists it."""
         found: dict[str, Any] = msgspec.to_builtins(await self.list_folder(principal, path, limit=limit, cursor=cursor))
         return found
+
+
+def _stored(info: FileInfo | None) -> FileInfo:
+    assert info is not None  # only a request with an idempotency key can have been served before
+    return info

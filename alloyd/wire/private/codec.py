@@ -37,7 +37,7 @@ class PrivateSurface(Surface):
         return _ENCODER.encode({"success": True, "data": value})
 
     def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
-        return _ENCODER.encode({"success": False, "error": error.code.value, "message": error.message})
+        return error_body(error.code.value, error.message)
 
     def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -55,3 +55,8 @@ class PrivateSurface(Surface):
 
     def describe_security(self) -> dict[str, Any]:
         return {"type": "apiKey", "in": "header", "name": "api-key"}
+
+
+def error_body(code: str, message: str) -> bytes:
+    """An error body for a status that only this contract has, such as 416."""
+    return _ENCODER.encode({"success": False, "error": code, "message": message})
