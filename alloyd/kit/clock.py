@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MS = timedelta(milliseconds=1)
 
 
 class Clock:
@@ -39,4 +42,4 @@ def parse_rfc3339(text: str) -> int:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError("a time needs its offset, such as Z")
-    return int(when.timestamp() * 1000)
+    return (when - _EPOCH) // _MS  # in integers: a float of seconds loses a millisecond now and then

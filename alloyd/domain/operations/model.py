@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,12 +44,13 @@ class OperationError(Exception):
 @dataclass(frozen=True, slots=True)
 class Done:
     """The step is completed. ``port`` is the way a branch took; ``context`` is merged into the run's context;
-    ``ends_run`` finishes the run with ``output``."""
+    ``ends_run`` finishes the run with ``output``; ``events`` are told in the very commit that records the step."""
 
     output: Any = None
     port: str | None = None
     context: dict[str, Any] | None = None
     ends_run: bool = False
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,26 @@ class StepFiles(Protocol):
     async def read_bytes(self, principal: Principal, path: str, bytes_max: int) -> tuple[Mapping[str, Any], bytes]:
         """A file's meta data and content; ``not_found``, ``bad_request`` for a folder, ``too_large``."""
 
+    def open_stream(
+        self, principal: Principal, path: str
+    ) -> AbstractAsyncContextManager[tuple[Mapping[str, Any], AsyncIterator[bytes]]]:
+        """A file's meta data and its content in chunks, the same version to the end of the block.
+
+        Raises, on entering, ``not_found``, and ``bad_request`` for a folder.
+        """
+
+    async def read_meta(self, principal: Principal, path: str) -> Mapping[str, Any]:
+        """A file's meta data; ``not_found``, ``bad_request`` for a folder."""
+
     async def write_bytes(
         self, principal: Principal, path: str, content: bytes, mime_type: str | None
     ) -> Mapping[str, Any]:
         """Make or overwrite the file at ``path``, with its folders; the new meta data."""
+
+    async def write_stream(
+        self, principal: Principal, path: str, chunks: AsyncIterator[bytes], mime_type: str | None
+    ) -> Mapping[str, Any]:
+        """As :meth:`write_bytes`. When ``chunks`` raises, nothing is stored and the fault goes through unchanged."""
 
     async def list_items(self, principal: Principal, path: str, limit: int, cursor: str | None) -> Mapping[str, Any]:
         """``{path, items, next_cursor?}`` of a folder, as the private contract lists it."""
@@ -86,9 +104,9 @@ class Services:
 
     files: StepFiles
     outbound: Outbound
-    emit: Callable[[Event], Awaitable[None]]  # one event, durable when it returns
     clock: Clock
     output_bytes_max: int = 1024 * 1024
+    file_bytes_max: int = 10 * 1024 * 1024  # what storage takes as one file
 
 
 @dataclass(slots=True)
@@ -96,7 +114,7 @@ class StepContext:
     """One attempt of one step. ``names`` are what expressions see: trigger, context, steps, run, now.
 
     ``idempotency_key`` is the same at every attempt and after a restart. ``inputs`` are the definition's ``inputs``
-    resolved from the run's context.
+    resolved from the run's context. ``depends_on`` and ``dependents`` are the keys of the steps before and after.
     """
 
     services: Services
@@ -108,6 +126,8 @@ class StepContext:
     idempotency_key: str
     names: Mapping[str, Any]
     inputs: Mapping[str, Any]
+    depends_on: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -121,12 +141,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a config. ``path`` is its place (``actions[0].find``; empty for the whole config)."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One entry of the catalogue.
 
     Exactly one of ``compute`` (pure: no effect outside and the same result if done again, at most a few
     milliseconds) and ``execute`` is given. ``expressions`` names config fields that may be written as a bare
-    expression, without braces.
+    expression, without braces. ``check`` tells what the schema can't, such as "exactly one of these"; it gets the
+    config before or after rendering and must leave alone what still is a template.
     """
 
     name: str
@@ -136,6 +165,7 @@ class Operation:
     execute: Callable[[StepContext, Any], Awaitable[Outcome]] | None = None
     expressions: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, Any]], list[Fault]] | None = None
 
     @property
     def pure(self) -> bool:
