@@ -1,4 +1,4 @@
-"""The composition root: builds everything, starts it in order, stops it in reverse; the only place that knows everybody.
+"""The composition root: builds everything, starts it in order, stops it in reverse; it alone knows everybody.
 
 ``open`` brings the data directory up and starts the capabilities; ``listen_socket`` and ``listen_tcp`` open the doors;
 ``close`` drains and stops. The CLI without a daemon does the first two, so it runs the same program in its own process.
@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from alloyd import __version__
 from alloyd.config import Config, LiveConfig
 from alloyd.db import Database, DatabaseSettings
 from alloyd.db.migrate import migrate
@@ -52,11 +53,11 @@ from alloyd.wire.control import (
     workflow_runs,
 )
 from alloyd.wire.control.codec import ControlSurface
-from alloyd.wire.listener import Listener, start_tcp, start_unix
+from alloyd.wire.listener import Listener, ListenerSettings, start_tcp, start_unix
+from alloyd.wire.openapi import build_document, render
 from alloyd.wire.operator import api_keys as operator_api_keys
 from alloyd.wire.operator import organizations as operator_organizations
 from alloyd.wire.operator import users as operator_users
-from alloyd.wire.operator.codec import OperatorSurface
 from alloyd.wire.paging import PageLimits
 from alloyd.wire.private import storage as private_storage
 from alloyd.wire.private import trigger
@@ -64,7 +65,9 @@ from alloyd.wire.private.codec import PrivateSurface
 from alloyd.wire.server import Server, WireLimits
 from alloyd.wire.stream import Streams, StreamSettings
 from alloyd.wire.surface import Surface
-from alloyd.wire.system.app import SystemSurface
+from alloyd.wire.system.app import system_surface
+from alloyd.wire.system.health import Readiness
+from alloyd.wire.system.metrics import Gauge, Metrics, Sources
 from alloyd.wire.tickets import StreamTickets
 
 log = get_logger("alloyd.app")
@@ -149,7 +152,7 @@ class App:
         self.storage = StorageService(
             self.database,
             self.blobs,
-            StorageSettings(config.storage.max_upload_bytes, config.storage.uploads_max),
+            _storage_settings(config),
             self.sweeper.wake,
         )
 
@@ -162,7 +165,13 @@ class App:
         self.engine = Engine(
             self.database,
             self.workflows,
-            Services(self.storage, self.outbound, self.clock, engine.step_output_bytes_max),
+            Services(
+                self.storage,
+                self.outbound,
+                self.clock,
+                engine.step_output_bytes_max,
+                config.storage.max_upload_bytes,
+            ),
             self.clock,
             EngineSettings(
                 running_max=engine.running_max,
@@ -203,10 +212,8 @@ class App:
         grace_s = self.live.current.engine.shutdown_grace_s if grace_s is None else grace_s
         self.draining = True
         self.streams.stop()
-        await asyncio.gather(*(listener.drain(grace_s) for listener in self._listeners))
-        await self.engine.stop(grace_s)
-        for listener in reversed(self._listeners):
-            await listener.close()
+        self.readiness.draining = True
+        await asyncio.gather(self.engine.stop(grace_s), *(listener.stop(grace_s) for listener in self._listeners))
         for task in reversed(self._tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -224,6 +231,7 @@ class App:
         config = self.live.current
         set_level(config.log.level)
         self.outbound.replace_policy(EgressPolicy.parse(list(config.egress.allow)))
+        self.server.allow_hosts(config.http.allowed_hosts)
         self.engine.set_bounds(config.engine.running_max, config.engine.running_per_org_max)
         self.runs.set_bounds(
             RunSettings(
@@ -232,7 +240,7 @@ class App:
                 config.engine.run_deadline_ms,
             )
         )
-        self.storage.set_upload_bytes_max(config.storage.max_upload_bytes)
+        self.storage.settings = _storage_settings(config)
         return applied, later
 
     # -- doors -----------------------------------------------------------------------------------------------
@@ -247,6 +255,10 @@ class App:
         )
         self.tickets = StreamTickets(self.clock)
         self.page_limits = PageLimits(config.limits.list_limit_default, config.limits.list_limit_max)
+        self.readiness = Readiness(
+            [("database", self.database.probe), ("disk", self._disk_fault), ("scheduler", self._scheduler_fault)]
+        )
+        self.metrics = Metrics(self._metric_sources(), self._metrics_token)
         self.server = self._server(self._public_surfaces())
         self.socket_server = self._server(self._socket_surfaces())
 
@@ -257,13 +269,16 @@ class App:
 
     def _public_surfaces(self) -> list[Surface]:
         control = ControlSurface(
-            self._control_routes(), KeyAuthenticator(self.keys, "control", read_bearer), self.clock, self.tickets
+            self._control_routes(),
+            KeyAuthenticator(self.keys, "control", read_bearer),
+            self.clock,
+            tickets=self.tickets,
         )
         private = PrivateSurface(self._private_routes(), KeyAuthenticator(self.keys, "private", read_api_key_header))
-        return [SystemSurface(self), private, control]
+        return [self._system_surface(), private, control]
 
     def _socket_surfaces(self) -> list[Surface]:
-        operator = OperatorSurface(
+        operator = ControlSurface(
             [
                 *operator_organizations.routes(self.orgs, self.page_limits),
                 *operator_users.routes(self.users, self.page_limits),
@@ -271,17 +286,19 @@ class App:
             ],
             OperatorAuthenticator(self.orgs, "operator"),
             self.clock,
+            name="operator",
+            prefix="/operator",
         )
         control = ControlSurface(
-            self._control_routes(), OperatorAuthenticator(self.orgs, "control"), self.clock, self.tickets
+            self._control_routes(), OperatorAuthenticator(self.orgs, "control"), self.clock, tickets=self.tickets
         )
         private = PrivateSurface(self._private_routes(), OperatorAuthenticator(self.orgs, "private"))
-        return [SystemSurface(self), private, control, operator]
+        return [self._system_surface(), private, control, operator]
 
     def _private_routes(self) -> list[Any]:
         engine = self.live.current.engine
         return [
-            *private_storage.routes(self.storage),
+            *private_storage.routes(self.storage, self.live.current.http.read_timeout_s),
             *trigger.routes(self.runs, wait_s_max=engine.wait_s_max, payload_bytes_max=engine.payload_bytes_max),
         ]
 
@@ -298,35 +315,68 @@ class App:
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
         ]
 
+    def _system_surface(self) -> Surface:
+        return system_surface(self.readiness, self.metrics, self.openapi)
+
+    def openapi(self) -> bytes:
+        """The OpenAPI document of the public door."""
+        return render(build_document(self.server.bound_routes(), __version__))
+
     async def listen_tcp(self) -> Listener:
-        """Open the public door; the listener tells the port that was taken."""
-        listener = await start_tcp(self.server, self.live.current.http)
+        """Open the public door; the listener tells the port that was taken. Raises ``conflict`` when it is taken."""
+        http = self.live.current.http
+        self.server.allow_hosts(http.allowed_hosts)
+        listener = await start_tcp(self.server.build(), http.host, http.port, self._listener_settings())
         self._listeners.append(listener)
         return listener
 
     async def listen_socket(self) -> Listener:
         """Open the operator's door, ``alloyd.sock`` in the data directory, mode 0600."""
-        listener = await start_unix(self.socket_server, self.data_dir.socket, self.live.current.http)
+        app = self.socket_server.build()
+        listener = await start_unix(app, self.data_dir.socket, self._listener_settings(), replace_stale=True)
         self._listeners.append(listener)
         return listener
 
+    def _listener_settings(self) -> ListenerSettings:
+        http = self.live.current.http
+        return ListenerSettings(http.headers_bytes_max, http.keepalive_timeout_s)
+
     # -- health ----------------------------------------------------------------------------------------------
 
-    def checks(self) -> dict[str, Callable[[], str | None]]:
-        """What must be well for the daemon to be ready: each says what is wrong, or None."""
-        return {
-            "database": lambda: self.database.failure,
-            "disk": self._disk_fault,
-            "scheduler": lambda: None if self.engine.alive else "timers are not kept",
-            "draining": lambda: "the daemon is stopping" if self.draining else None,
-        }
-
-    def _disk_fault(self) -> str | None:
+    async def _disk_fault(self) -> str | None:
         try:
             self.disk.check()
-        except (AlloydError, OSError) as error:
-            return str(error)
+        except AlloydError as error:
+            return error.message
+        except OSError:
+            return "the disk can't be read"
         return None
+
+    async def _scheduler_fault(self) -> str | None:
+        return None if self.engine.alive else "timers are not kept"
+
+    def _metrics_token(self) -> str | None:
+        token = self.live.current.metrics.token
+        return token.reveal() if token else None
+
+    def _metric_sources(self) -> Sources:
+        return Sources(
+            __version__,
+            self.database,
+            self.hub,
+            lambda: [self.server.stats, self.socket_server.stats],
+            [
+                Gauge("runs_running", "Runs in memory.", lambda: self.engine.running_count),
+                Gauge("runs_queued", "Runs that wait for the engine.", lambda: self.engine.queue.queued_count),
+                Gauge("runs_ended", "Runs that have ended.", lambda: self.engine.ended_total, counter=True),
+                Gauge("streams_open", "Open event streams.", lambda: self.streams.count),
+                Gauge("disk_free_bytes", "Free on the data directory's disk.", lambda: self.disk.free_bytes),
+            ],
+        )
+
+
+def _storage_settings(config: Config) -> StorageSettings:
+    return StorageSettings(config.storage.max_upload_bytes, config.storage.uploads_max)
 
 
 def _egress_limits(config: Config) -> EgressLimits:

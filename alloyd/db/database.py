@@ -289,10 +289,27 @@ class Database:
         finally:
             self._idle_readers.put_nowait(reader)
 
+    async def probe(self) -> str | None:
+        """What is wrong with the database, None when it can be read and written.
+
+        After a failed write a small one is tried, so that a disk with room again is noticed.
+        """
+        if self.failure is not None:
+            try:
+                await self.write(_touch)
+            except (AlloydError, sqlite3.Error):
+                return self.failure or "the database can't be written"
+        await self.read(lambda conn: conn.execute("SELECT 1").fetchone())
+        return None
+
     async def run_maintenance(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``fn`` on the writer's thread outside any transaction, between groups: vacuum and its like."""
         assert self._writer is not None
         return await self._writer.run(fn)
+
+
+def _touch(tx: Tx) -> None:
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('last_probe_at', ?)", (str(tx.now),))
 
 
 def _in_snapshot(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:

@@ -67,6 +67,11 @@ class RunQueue:
         """All queues."""
         return list(self._orgs.values())
 
+    @property
+    def queued_count(self) -> int:
+        """Queued runs of all organizations, in memory or not."""
+        return sum(queue.queued for queue in self._orgs.values())
+
     def queued_of(self, org_id: str) -> int:
         """How many runs of the organization are queued, in memory or not."""
         queue = self._orgs.get(org_id)

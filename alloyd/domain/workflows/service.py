@@ -50,6 +50,7 @@ class WorkflowService:
         # The newest runnable version of each workflow that was started lately, and graphs by version.
         self._current: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
         self._graphs: OrderedDict[tuple[str, int], Graph] = OrderedDict()
+        self._changes = 0
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class WorkflowService:
         store.insert_version(tx, version)
         payload = {"name": name, "version": version.version, "published": not draft}
         tx.emit(Event(org_id, kind, workflow.id, payload, workflow_id=workflow.id))
-        tx.after_commit(lambda: self._forget(org_id, workflow.id))
+        tx.after_commit(lambda: self._forget(workflow.id))
         return Saved(version, changed=True)
 
     async def delete(self, principal: Principal, workflow_id: str) -> None:
@@ -125,7 +126,7 @@ class WorkflowService:
             if workflow is None or not store.mark_deleted(tx, org_id, workflow_id):
                 raise not_found(_WHAT)
             tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
-            tx.after_commit(lambda: self._forget(org_id, workflow_id))
+            tx.after_commit(lambda: self._forget(workflow_id))
 
         await self._database.write(write)
 
@@ -161,28 +162,35 @@ class WorkflowService:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def find_cached_runnable(self, org_id: str, workflow_id: str) -> Runnable | None:
+    def find_cached_runnable(self, org_id: str, id_or_name: str) -> Runnable | None:
         """What :meth:`get_runnable` gives if it is at hand: the hot path of a trigger."""
-        return self._current.get((org_id, workflow_id))
+        return self._current.get((org_id, id_or_name))
 
-    async def get_runnable(self, org_id: str, workflow_id: str) -> Runnable:
-        """The newest published version, compiled. Raises ``not_found`` also for a workflow with nothing to run."""
-        cached = self._current.get((org_id, workflow_id))
+    async def get_runnable(self, org_id: str, id_or_name: str) -> Runnable:
+        """The newest published version of a workflow, compiled; named by its id, or by its name for a person's curl.
+
+        Raises ``not_found`` also for a workflow with nothing to run.
+        """
+        cached = self._current.get((org_id, id_or_name))
         if cached is not None:
             return cached
 
         def read(conn: Any) -> WorkflowVersion | None:
-            workflow = store.find_by_id(conn, org_id, workflow_id)
+            find = store.find_by_id if is_uuid(id_or_name) else store.find_by_name
+            workflow = find(conn, org_id, id_or_name)
             if workflow is None or workflow.published_version is None:
                 return None
-            return store.find_version(conn, org_id, workflow_id, workflow.published_version)
+            return store.find_version(conn, org_id, workflow.id, workflow.published_version)
 
+        changes = self._changes
         found = await self._database.read(read)
         if found is None:
             raise not_found(_WHAT)
+        workflow_id = found.workflow.id
         runnable = Runnable(org_id, workflow_id, found.workflow.name, found.version, self._compiled(found))
-        self._current[(org_id, workflow_id)] = runnable
-        _trim(self._current, self._settings.graphs_cached_max)
+        if changes == self._changes:  # else it may be an older version than the one that was published meanwhile
+            self._current[(org_id, id_or_name)] = runnable
+            _trim(self._current, self._settings.graphs_cached_max)
         return runnable
 
     async def get_graph(self, org_id: str, workflow_id: str, version: int) -> Graph:
@@ -213,8 +221,10 @@ class WorkflowService:
             _trim(self._graphs, self._settings.graphs_cached_max)
         return graph
 
-    def _forget(self, org_id: str, workflow_id: str) -> None:
-        self._current.pop((org_id, workflow_id), None)
+    def _forget(self, workflow_id: str) -> None:
+        self._changes += 1
+        for key in [key for key, runnable in self._current.items() if runnable.workflow_id == workflow_id]:
+            del self._current[key]
 
     def _parse(self, definition: dict[str, Any]) -> DefinitionBody:
         if len(msgspec.json.encode(definition)) > self._settings.definition_bytes_max:
