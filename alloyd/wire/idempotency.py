@@ -47,9 +47,8 @@ def _read_header(call: Call) -> str | None:
 
 
 def _route_name(call: Call) -> str:
-    resource = call.request.match_info.route.resource
-    path = call.route.path if resource is None else resource.canonical.rstrip("/")
-    return f"{call.route.method} {path}"
+    # The surface too: two of them may have routes of the same path.
+    return f"{call.who.surface} {call.route.method} {call.route.path}"
 
 
 def _digest(call: Call, leave_out: Collection[str]) -> str:

@@ -9,6 +9,9 @@ from alloyd.errors import bad_request
 
 KEEP_HOURS_MIN = 24  # the contracts' promise; retention.idempotency_hours can only lengthen it
 
+# In the place of an organization: what the operator makes belongs to the whole installation.
+INSTALLATION = ""
+
 _KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 

@@ -47,6 +47,9 @@ class KeyWorker:
             except AlloydError as error:  # a full disk: the uses are kept in memory
                 log.warning("keys: not written down", reason=error.message)
                 wait_s = _RETRY_S
+            except Exception:  # a dead loop would leave the streams of expired keys open
+                log.exception("keys: the worker failed and goes on")
+                wait_s = _RETRY_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._keys.changed.wait()

@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
-from alloyd.domain.idempotency.model import Once
+from alloyd.domain.idempotency.model import INSTALLATION, Once
 from alloyd.domain.orgs import store
 from alloyd.domain.orgs.model import DEFAULT_SLUG, Organization, check_name, check_slug
 from alloyd.errors import bad_request, conflict, not_found
 from alloyd.events.model import Event
 from alloyd.kit.ids import new_id
-from alloyd.principal import Principal
 
 # Runs inside the transaction that archives: the other capabilities end what the organization has.
 ArchiveHook = Callable[[Tx, str], None]
@@ -30,7 +29,7 @@ class OrgService:
         """Run ``hook(tx, org_id)`` in each transaction that archives an organization."""
         self._archive_hooks.append(hook)
 
-    async def create(self, principal: Principal, slug: str, name: str, once: Once | None = None) -> Organization:
+    async def create(self, slug: str, name: str, once: Once | None = None) -> Organization:
         """Make an organization. A repeat of ``once`` answers with the first one.
 
         Raises ``bad_request`` (slug, name), ``conflict`` when the slug is taken. Emits ``organization.created``.
@@ -39,11 +38,11 @@ class OrgService:
         check_name(name)
 
         def write(tx: Tx) -> Organization:
-            made = idempotency.find_made(tx, principal.org_id, once)
+            made = idempotency.find_made(tx, INSTALLATION, once)
             if made is not None:
                 return _must_find(tx.conn, made)
             org = insert(tx, slug, name)
-            idempotency.remember_made(tx, principal.org_id, once, org.id)
+            idempotency.remember_made(tx, INSTALLATION, once, org.id)
             return org
 
         return await self._database.write(write)

@@ -46,7 +46,7 @@ def normalize_email(email: str) -> str:
     Only ASCII is taken, so that two look-alike letters can't make two users of one mailbox.
     """
     folded = email.strip().lower()
-    if len(email) > EMAIL_CHARS_MAX or not _EMAIL.match(folded):
+    if not email.isascii() or len(email) > EMAIL_CHARS_MAX or not _EMAIL.match(folded):
         raise bad_request("email: not an e-mail address", "email")
     return folded
 

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher, Type
 
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
-from alloyd.domain.idempotency.model import Once
+from alloyd.domain.idempotency.model import INSTALLATION, Once
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.orgs.model import DEFAULT_SLUG, check_name
 from alloyd.domain.users import store
@@ -20,7 +20,7 @@ from alloyd.errors import conflict, not_found
 from alloyd.events.hub import Hub
 from alloyd.events.model import Event
 from alloyd.kit.ids import new_id
-from alloyd.principal import Principal, Role
+from alloyd.principal import Role
 
 # Each hash takes about 64 MiB and some 50 ms of a core: many at once would starve everything else.
 HASHES_AT_ONCE = 2
@@ -55,7 +55,7 @@ class UserService:
     async def _hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
-    async def create(self, principal: Principal, new: CreateUser, once: Once | None = None) -> User:
+    async def create(self, new: CreateUser, once: Once | None = None) -> User:
         """Make a user who is a member of one organization. A repeat of ``once`` answers with the first one.
 
         Raises ``bad_request`` (email, password, display_name), ``not_found`` (organization), ``conflict`` when the
@@ -68,7 +68,7 @@ class UserService:
         password_hash = await self._hash(new.password)
 
         def write(tx: Tx) -> User:
-            made = idempotency.find_made(tx, principal.org_id, once)
+            made = idempotency.find_made(tx, INSTALLATION, once)
             if made is not None:
                 return _must_find(tx.conn, made)
             org = orgs.get_within(tx.conn, new.organization)
@@ -81,7 +81,7 @@ class UserService:
             store.insert_membership(tx, Membership(org.id, user.id, new.role))
             payload = {"role": new.role.value, "platform_admin": new.platform_admin}
             tx.emit(Event(org.id, "user.created", user.id, payload))
-            idempotency.remember_made(tx, principal.org_id, once, user.id)
+            idempotency.remember_made(tx, INSTALLATION, once, user.id)
             return user
 
         return await self._database.write(write)

@@ -39,7 +39,7 @@ class Organizations:
         """`alloyd org create`."""
         body: CreateOrganizationBody = call.body
         once = read_once(call, body.idempotency_key)
-        return organization_json(await self._orgs.create(call.who, body.slug, body.name, once))
+        return organization_json(await self._orgs.create(body.slug, body.name, once))
 
     async def list_organizations(self, call: Call) -> Sequence[OrganizationJson]:
         """`alloyd org list`: newest first, archived ones too."""

@@ -65,7 +65,7 @@ class Users:
             platform_admin=body.platform_admin,
             display_name=body.display_name,
         )
-        return user_json(await self._users.create(call.who, new, once))
+        return user_json(await self._users.create(new, once))
 
     async def list_users(self, call: Call) -> Sequence[UserJson]:
         """`alloyd user list`: newest first, disabled ones too."""

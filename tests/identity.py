@@ -1,0 +1,167 @@
+"""A small installation for tests of organizations, users and keys: real database, real servers on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp.test_utils import TestClient, TestServer
+
+from alloyd.db import Database
+from alloyd.db.migrate import migrate
+from alloyd.domain.authz.service import authorize
+from alloyd.domain.keys.model import CreateKey, IssuedKey
+from alloyd.domain.keys.service import KeyService, KeySettings
+from alloyd.domain.orgs.model import Organization
+from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.users.service import UserService
+from alloyd.events.hub import Hub
+from alloyd.events.service import EventLog
+from alloyd.kit.clock import ManualClock
+from alloyd.principal import SCOPES, Kind, Principal, Role
+from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
+from alloyd.wire.control import api_keys, me, organizations
+from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.operator import api_keys as operator_keys
+from alloyd.wire.operator import organizations as operator_orgs
+from alloyd.wire.operator import users as operator_users
+from alloyd.wire.paging import PageLimits
+from alloyd.wire.private.codec import PrivateSurface
+from alloyd.wire.route import Call, Route
+from alloyd.wire.server import Server, WireLimits
+
+CONTROL = frozenset({"control"})
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class World:
+    """Everything a test of this room touches. Its clock stands still until moved."""
+
+    database: Database
+    clock: ManualClock
+    hub: Hub
+    log: EventLog
+    orgs: OrgService
+    keys: KeyService
+    users: UserService
+
+    def operator_of(self, org_id: str) -> Principal:
+        return Principal(Kind.OPERATOR, "operator", org_id, Role.OWNER, SCOPES, platform_admin=True)
+
+    async def make_org(self, slug: str) -> Organization:
+        return await self.orgs.create(slug, slug.title())
+
+    async def issue(
+        self, org: Organization, scopes: Sequence[str] = ("private", "control"), role: Role = Role.OWNER, **more: Any
+    ) -> IssuedKey:
+        return await self.keys.create(self.operator_of(org.id), CreateKey("test", tuple(scopes), role, **more))
+
+    async def signed_in(self, issued: IssuedKey, surface: str = "control") -> Principal | None:
+        assert issued.raw is not None
+        return await self.keys.authenticate(issued.raw, surface, frozenset(SCOPES))
+
+    def cached(self, issued: IssuedKey, surface: str = "control") -> Principal | None:
+        assert issued.raw is not None
+        return self.keys.find_cached(issued.raw, surface, frozenset(SCOPES))
+
+    async def told(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(kind, subject, payload) of every event so far, oldest first."""
+        rows = await self.database.read(
+            lambda conn: conn.execute("SELECT kind, subject, payload FROM events ORDER BY id").fetchall()
+        )
+        return [(kind, subject, msgspec.json.decode(payload)) for kind, subject, payload in rows]
+
+    async def kinds(self) -> list[str]:
+        return [kind for kind, _subject, _payload in await self.told()]
+
+
+@asynccontextmanager
+async def open_world(directory: Path, cache_max: int = 100) -> AsyncIterator[World]:
+    path = directory / "alloyd.db"
+    migrate(path)
+    clock = ManualClock()
+    database = await Database.open(path, clock)
+    hub = Hub()
+    log = EventLog(database, hub)
+    await log.start()
+    orgs = OrgService(database)
+    keys = KeyService(database, hub, clock, orgs, KeySettings(cache_max=cache_max))
+    users = UserService(database, hub)
+    try:
+        yield World(database, clock, hub, log, orgs, keys, users)
+    finally:
+        users.close()
+        await database.close()
+
+
+async def _echo(call: Call) -> dict[str, str]:
+    return {"org": call.who.org_id, "role": call.who.role.value}
+
+
+# The private contract's own routes are tested elsewhere; these stand for reading and writing ones.
+PROBES = [
+    Route("GET", "/probe", _echo, "storage.read", "stands for a reading route"),
+    Route("POST", "/probe", _echo, "storage.write", "stands for a writing route"),
+]
+
+
+def public_server(world: World) -> Server:
+    """The surfaces that the network sees."""
+    limits = PageLimits()
+    control = [
+        *api_keys.routes(world.keys, world.clock, limits),
+        *organizations.routes(world.orgs),
+        *me.routes(world.keys),
+    ]
+    return Server(
+        [
+            ControlSurface(control, KeyAuthenticator(world.keys, "control", read_bearer), world.clock),
+            PrivateSurface(PROBES, KeyAuthenticator(world.keys, "private", read_api_key_header)),
+        ],
+        authorize,
+        WireLimits(),
+    )
+
+
+def socket_server(world: World) -> Server:
+    """What the data directory's socket serves; here on loopback."""
+    limits = PageLimits()
+    operator = [
+        *operator_orgs.routes(world.orgs, limits),
+        *operator_users.routes(world.users, limits),
+        *operator_keys.routes(world.keys, world.clock),
+    ]
+    control = [*api_keys.routes(world.keys, world.clock, limits), *me.routes(world.keys)]
+    return Server(
+        [
+            ControlSurface(
+                operator,
+                OperatorAuthenticator(world.orgs, "operator"),
+                world.clock,
+                name="operator",
+                prefix="/operator",
+            ),
+            ControlSurface(control, OperatorAuthenticator(world.orgs, "control"), world.clock),
+        ],
+        authorize,
+        WireLimits(),
+    )
+
+
+@asynccontextmanager
+async def serve(server: Server) -> AsyncIterator[TestClient[Any, Any]]:
+    async with TestClient(TestServer(server.build())) as client:
+        yield client
+
+
+def bearer(issued: IssuedKey) -> dict[str, str]:
+    return {"Authorization": f"Bearer {issued.raw}"}
+
+
+def api_key(issued: IssuedKey) -> dict[str, str]:
+    return {"api-key": issued.raw or ""}
