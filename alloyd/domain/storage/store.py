@@ -18,6 +18,8 @@ FIND_CHILD = _SELECT + "WHERE org_id = ? AND parent_id = ? AND name = ? AND pare
 LIST_CHILDREN = (
     _SELECT + "WHERE org_id = ? AND parent_id = ? AND (is_file, name) > (?, ?) ORDER BY is_file, name LIMIT ?"
 )
+FIND_TRASH = "SELECT id, org_id, is_file, size, blob_id FROM storage_nodes WHERE parent_id = 'trash' LIMIT ?"
+LIST_UNUSED = "SELECT org_id, id FROM blobs WHERE unused_at IS NOT NULL ORDER BY unused_at LIMIT ?"
 _BEFORE_ALL = (0, "")  # no name is empty, so this sorts before every child
 
 
@@ -161,9 +163,7 @@ def take_apart_trash(tx: Tx, rows_max: int) -> int:
 
     A trashed folder's children become trash themselves, then it goes; a file's blob is let go of.
     """
-    trashed = tx.execute(
-        "SELECT id, org_id, is_file, size, blob_id FROM storage_nodes WHERE parent_id = 'trash' LIMIT ?", (rows_max,)
-    ).fetchall()
+    trashed = tx.execute(FIND_TRASH, (rows_max,)).fetchall()
     changed = 0
     for node_id, org_id, is_file, size, blob_id in trashed:
         if changed >= rows_max:
@@ -191,9 +191,7 @@ def _free_children(tx: Tx, org_id: str, folder_id: str, rows_max: int) -> int:
 
 def list_unused_blobs(conn: sqlite3.Connection, limit: int) -> list[tuple[str, str]]:
     """``(org_id, id)`` of blobs that no row names any more, the longest unused first."""
-    return conn.execute(
-        "SELECT org_id, id FROM blobs WHERE unused_at IS NOT NULL ORDER BY unused_at LIMIT ?", (limit,)
-    ).fetchall()
+    return conn.execute(LIST_UNUSED, (limit,)).fetchall()
 
 
 def delete_blobs(tx: Tx, blobs: Sequence[tuple[str, str]]) -> None:
