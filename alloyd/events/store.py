@@ -8,8 +8,7 @@ from collections.abc import Collection
 from alloyd.db.tx import Tx
 from alloyd.events.model import TERMINAL_RUN_KINDS, Event
 
-_INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) "
-_INSERT += "VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
+_INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) VALUES"
 
 
 def find_last_id(conn: sqlite3.Connection) -> int:
@@ -33,11 +32,11 @@ def insert_events(tx: Tx, events: list[Event], first_id: int) -> None:
                 event.run_id,
                 event.workflow_id,
                 event.node_key,
-                event.payload,
+                event.payload.decode(),
                 tx.now,
             )
         )
-    tx.executemany(_INSERT, rows)
+    tx.execute_rows(_INSERT, "", rows)
 
 
 def list_of_run(conn: sqlite3.Connection, org_id: str, run_id: str, after_id: int, limit: int) -> list[Event]:

@@ -58,7 +58,7 @@ class Listener:
         self.server = server
         self.settings = settings
         self.unix_path: Path | None = None
-        self._inode = 0
+        self._made: tuple[int, int, int] | None = None  # which file it was
         self._runner = runner
         self._listening: asyncio.Server | None = None
         self._empty = asyncio.Event()
@@ -81,7 +81,7 @@ class Listener:
             self.port = listening.sockets[0].getsockname()[1]
         else:
             self.unix_path = unix_path
-            self._inode = unix_path.stat().st_ino
+            self._made = _identity(unix_path)
 
     async def stop(self, grace_s: float) -> None:
         """Take no more connections, let requests finish within ``grace_s``, then cut what is left.
@@ -120,8 +120,13 @@ class Listener:
         if path is None:
             return
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ino == self._inode:  # another daemon may have put its own there
+            if _identity(path) == self._made:  # another daemon may have put its own there
                 path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_ctime_ns  # numbers of files are used again
 
 
 class Connection(web.RequestHandler):

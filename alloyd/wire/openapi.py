@@ -96,7 +96,8 @@ class _Operation:
         body = self._request_body()
         if body is not None:
             operation["requestBody"] = body
-        operation["responses"] = {str(route.status): self._success(), **self._errors()}
+        status = 101 if route.streams == WEBSOCKET else route.status
+        operation["responses"] = {str(status): self._success(), **self._errors()}
         return operation
 
     def _path_parameters(self) -> Iterable[dict[str, Any]]:
@@ -129,7 +130,7 @@ class _Operation:
     def _success(self) -> dict[str, Any]:
         route = self._route
         if route.streams == WEBSOCKET:
-            return {"description": "Never without the handshake of a WebSocket, which answers 101"}
+            return {"description": "A WebSocket"}
         answer: dict[str, Any] = {"description": "Done", "headers": _REQUEST_ID}
         if route.streams is not None:
             answer["content"] = {route.streams: {"schema": {"type": "string"}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,9 +30,10 @@ CLOSE_REVOKED = 4401
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe"):
+class Subscribe(msgspec.Struct):
     """Which kinds to send from now on (all when left out), and after which event id to begin."""
 
+    type: Literal["subscribe"]
     kinds: list[str] | None = None
     after: str | None = None
 
@@ -177,6 +179,6 @@ class _Conversation:
 
 def _read_message(message: WSMessage) -> tuple[frozenset[str] | None, str | None]:
     if message.type is not WSMsgType.TEXT:
-        raise bad_request("a text message is wanted", "body")
+        raise bad_request("body: a text message is wanted", "body")
     wanted: Subscribe = decode_json(message.data.encode(), _DECODER, MESSAGE_DEPTH_MAX)
     return parse_kinds(wanted.kinds or ()), wanted.after

@@ -1,0 +1,309 @@
+"""The OpenAPI document: by the rules of 3.1, and true to the routes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from alloyd.errors import AlloydError
+from alloyd.kit.clock import ManualClock
+from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.openapi import build_document, render
+from alloyd.wire.private.codec import PrivateSurface
+from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, Call, Route
+from alloyd.wire.server import Server, WireLimits
+from alloyd.wire.tickets import StreamTickets
+
+from .conftest import Daemon, KnownKeys, authorize
+
+# The shape of an OpenAPI 3.1 document, as far as we use it: after the specification, section 4.8.
+_OBJECT = {"type": "object"}
+_CONTENT = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {
+        "type": "object",
+        "required": ["schema"],
+        "properties": {"schema": {"$ref": "#/$defs/schema"}},
+        "additionalProperties": False,
+    },
+}
+SHAPE: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["openapi", "info", "paths", "components"],
+    "properties": {
+        "openapi": {"type": "string", "pattern": r"^3\.1\.\d+$"},
+        "info": {"type": "object", "required": ["title", "version"]},
+        "jsonSchemaDialect": {"const": "https://json-schema.org/draft/2020-12/schema"},
+        "servers": {"type": "array", "items": {"type": "object", "required": ["url"]}},
+        "tags": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        "paths": {
+            "patternProperties": {
+                "^/[^?#]*$": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "propertyNames": {"enum": ["get", "post", "put", "patch", "delete"]},
+                    "additionalProperties": {"$ref": "#/$defs/operation"},
+                }
+            },
+            "additionalProperties": False,
+        },
+        "components": {
+            "type": "object",
+            "properties": {
+                "schemas": {
+                    "propertyNames": {"pattern": "^[a-zA-Z0-9._-]+$"},
+                    "additionalProperties": {"$ref": "#/$defs/schema"},
+                },
+                "securitySchemes": {
+                    "additionalProperties": {
+                        "oneOf": [
+                            {"required": ["scheme"], "properties": {"type": {"const": "http"}}},
+                            {
+                                "required": ["in", "name"],
+                                "properties": {
+                                    "type": {"const": "apiKey"},
+                                    "in": {"enum": ["header", "query"]},
+                                },
+                            },
+                        ]
+                    }
+                },
+            },
+            "additionalProperties": False,
+        },
+    },
+    "additionalProperties": False,
+    "$defs": {
+        "schema": {"$ref": "https://json-schema.org/draft/2020-12/schema"},
+        "parameter": {
+            "type": "object",
+            "required": ["name", "in", "schema"],
+            "properties": {
+                "name": {"type": "string"},
+                "in": {"enum": ["path", "query"]},
+                "required": {"type": "boolean"},
+                "schema": {"$ref": "#/$defs/schema"},
+            },
+            "if": {"properties": {"in": {"const": "path"}}},
+            "then": {"required": ["required"], "properties": {"required": {"const": True}}},
+            "additionalProperties": False,
+        },
+        "operation": {
+            "type": "object",
+            "required": ["operationId", "summary", "tags", "x-permission", "security", "responses"],
+            "properties": {
+                "operationId": {"type": "string", "pattern": "^[A-Za-z0-9_]+$"},
+                "summary": {"type": "string", "minLength": 3},
+                "tags": {"type": "array", "items": {"type": "string"}},
+                "x-permission": {"type": "string"},
+                "security": {"type": "array", "items": {"additionalProperties": {"type": "array"}}},
+                "parameters": {"type": "array", "items": {"$ref": "#/$defs/parameter"}},
+                "requestBody": {
+                    "type": "object",
+                    "required": ["content"],
+                    "properties": {"content": _CONTENT, "required": {"type": "boolean"}},
+                    "additionalProperties": False,
+                },
+                "responses": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "propertyNames": {"pattern": "^[1-5][0-9]{2}$"},
+                    "additionalProperties": {
+                        "type": "object",
+                        "required": ["description"],
+                        "properties": {"description": {"type": "string"}, "headers": _OBJECT, "content": _CONTENT},
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def check_document(document: dict[str, Any]) -> None:
+    """All that can be said of a document without knowing its routes. Used for the golden one too."""
+    validator = jsonschema_rs.Draft202012Validator(SHAPE)
+    assert [f"{error.instance_path}: {error.message[:300]}" for error in validator.iter_errors(document)] == []
+    schemas = document["components"]["schemas"]
+    for reference in re.findall(r'"\$ref":\s*"([^"]*)"', msgspec.json.encode(document).decode()):
+        assert reference.removeprefix("#/components/schemas/") in schemas, reference
+    for name in schemas:  # each compiles, with what it refers to
+        jsonschema_rs.Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        )
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(set(names)) == len(names)
+    shapes = [re.sub(r"\{[^}]*\}", "{}", path) for path in document["paths"]]
+    assert len(set(shapes)) == len(shapes), "paths that differ only in the names of parameters"
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, methods in document["paths"].items():
+        for one in methods.values():
+            given = [(parameter["in"], parameter["name"]) for parameter in one.get("parameters", ())]
+            assert len(set(given)) == len(given)
+            assert [name for place, name in given if place == "path"] == re.findall(r"\{([^}]*)\}", path)
+            assert set(one["tags"]) <= tags
+            for requirement in one["security"]:
+                assert set(requirement) <= set(document["components"]["securitySchemes"])
+
+
+class Color(msgspec.Struct):
+    name: str
+
+
+class Thing(msgspec.Struct):
+    """A thing."""
+
+    id: str
+    color: Color | None = None
+
+
+class MakeThing(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(max_length=10)]
+    colors: list[Color] = []
+
+
+class ThingQuery(msgspec.Struct):
+    color: str
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    cursor: str | None = None
+
+
+async def serve(call: Call) -> None:
+    raise AlloydError
+
+
+def routes() -> list[Route]:
+    upload = {"type": "object", "properties": {"file": {"type": "string", "contentMediaType": "image/png"}}}
+    return [
+        Route("GET", "/things", serve, "storage.read", "List things", query=ThingQuery, output=list[Thing]),
+        Route(
+            "POST", "/things", serve, "storage.write", "Make", body=MakeThing, output=Thing, status=201, statuses=(409,)
+        ),
+        Route("GET", "/things/{thing_id}/raw/{path:.+}", serve, "storage.read", "Raw", streams="image/png"),
+        Route("DELETE", "/things/{id:[a-z]{3}}", serve, "storage.write", "Delete", status=204),
+        Route("POST", "/uploads", serve, SIGNED_IN, "Upload", raw=True, request_media_type="multipart/form-data",
+              request_schema=upload),
+        Route("POST", "/anything", serve, OPERATOR, "Anything", body=Any, output=dict[str, Any]),
+        Route("GET", "/open", serve, PUBLIC, "Open", output=Thing),
+        Route("GET", "/live", serve, "event.read", "Live", streams="text/event-stream"),
+        Route("GET", "/ws", serve, "event.read", "Socket", streams="websocket"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    clock = ManualClock()
+    control = ControlSurface(routes(), KnownKeys(), clock, tickets=StreamTickets(clock))
+    private = PrivateSurface(
+        [Route("POST", "/things", serve, "storage.write", "Make", body=MakeThing, output=Thing)], KnownKeys()
+    )
+    server = Server([control, private], authorize, WireLimits())
+    decoded: dict[str, Any] = msgspec.json.decode(render(build_document(server.bound_routes(), "1.2.3")))
+    return decoded
+
+
+def test_it_keeps_the_rules(document: dict[str, Any]) -> None:
+    check_document(document)
+    assert document["info"]["version"] == "1.2.3"
+    assert set(document["paths"]) == {
+        "/api/private/things",
+        "/v1/things",
+        "/v1/things/{thing_id}/raw/{path}",
+        "/v1/things/{id}",
+        "/v1/uploads",
+        "/v1/anything",
+        "/v1/open",
+        "/v1/live",
+        "/v1/ws",
+    }
+
+
+def test_parameters_are_those_of_path_and_query(document: dict[str, Any]) -> None:
+    text = {"type": "string"}
+    assert document["paths"]["/v1/things"]["get"]["parameters"] == [
+        {"name": "color", "in": "query", "schema": text, "required": True},
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}},
+        {"name": "cursor", "in": "query", "schema": text},
+    ]
+    assert document["paths"]["/v1/things/{thing_id}/raw/{path}"]["get"]["parameters"] == [
+        {"name": "thing_id", "in": "path", "required": True, "schema": text},
+        {"name": "path", "in": "path", "required": True, "schema": text},
+    ]
+    assert "ThingQuery" not in document["components"]["schemas"]
+
+
+def test_bodies_are_what_requests_are_checked_with(document: dict[str, Any]) -> None:
+    paths = document["paths"]
+    made = paths["/v1/things"]["post"]
+    assert made["requestBody"] == {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MakeThing"}}},
+    }
+    checked = jsonschema_rs.Draft202012Validator(
+        {"$ref": "#/components/schemas/MakeThing", "components": document["components"]}
+    )
+    assert checked.is_valid({"name": "x", "colors": [{"name": "red"}]})
+    for bad in ({}, {"name": "x" * 11}, {"name": "x", "other": 1}, {"name": "x", "colors": [{}]}):
+        assert not checked.is_valid(bad)
+    upload = paths["/v1/uploads"]["post"]["requestBody"]["content"]
+    assert upload["multipart/form-data"]["schema"]["properties"]["file"]["contentMediaType"] == "image/png"
+    assert paths["/v1/anything"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {}
+    assert "requestBody" not in paths["/v1/open"]["get"]
+
+
+def test_answers_are_in_the_surfaces_dialect(document: dict[str, Any]) -> None:
+    control = document["paths"]["/v1/things"]["post"]["responses"]
+    private = document["paths"]["/api/private/things"]["post"]["responses"]
+    schema = control["201"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["data"] == {"$ref": "#/components/schemas/Thing"}
+    assert set(schema["required"]) == {"meta", "context", "data", "error", "links"}
+    assert private["200"]["content"]["application/json"]["schema"]["properties"]["success"] == {"const": True}
+    for answers, name in ((control, "ControlError"), (private, "PrivateError")):
+        for status, answer in answers.items():
+            if status >= "400":
+                assert answer["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+    assert "content" not in document["paths"]["/v1/things/{id}"]["delete"]["responses"]["204"]
+    assert document["paths"]["/v1/ws"]["get"]["responses"]["101"] == {"description": "A WebSocket"}
+    assert list(document["paths"]["/v1/live"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "security", "permission", "errors"),
+    [
+        ("/v1/open", "get", [], "public", {400, 500}),
+        ("/v1/uploads", "post", [{"control": []}], "signed-in", {400, 401, 413, 500, 503}),
+        ("/v1/things", "get", [{"control": []}], "storage.read", {400, 401, 403, 500}),
+        ("/v1/things", "post", [{"control": []}], "storage.write", {400, 401, 403, 409, 413, 500, 503}),
+        ("/v1/things/{id}", "delete", [{"control": []}], "storage.write", {400, 401, 403, 404, 500, 503}),
+        ("/v1/anything", "post", [{"control": []}], "operator", {400, 401, 403, 413, 500, 503}),
+        ("/v1/live", "get", [{"control": []}, {"streamTicket": []}], "event.read", {400, 401, 403, 500}),
+        ("/v1/ws", "get", [{"control": []}, {"streamTicket": []}], "event.read", {400, 401, 403, 500}),
+        ("/api/private/things", "post", [{"private": []}], "storage.write", {400, 401, 403, 413, 500, 503}),
+    ],
+)
+def test_credentials_permissions_and_errors(
+    document: dict[str, Any], path: str, method: str, security: Any, permission: str, errors: set[int]
+) -> None:
+    one = document["paths"][path][method]
+    assert (one["security"], one["x-permission"]) == (security, permission)
+    assert {int(status) for status in one["responses"] if status >= "400"} == errors
+
+
+async def test_it_is_served(daemon: Daemon) -> None:
+    status, body, headers = await daemon.get("/openapi.json", None)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    check_document(body)
+    assert {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/events/stream", "/v1/auth/stream-ticket"} <= set(
+        body["paths"]
+    )
+    assert (await daemon.get("/openapi.json/", None))[1] == body
+    assert (await daemon.get("/openapi.json", None, method="HEAD"))[0] == 200
