@@ -26,6 +26,7 @@ from alloyd.errors import AlloydError
 
 # A file up to this size is sent whole, with its length: many servers take no chunked body.
 FILE_IN_MEMORY_BYTES_MAX = 1024 * 1024
+SAVED_BYTES_MAX = 256 * 1024 * 1024
 ERROR_BODY_BYTES_MAX = 4096  # how much of a failing answer's body is kept in the error
 
 _FIELDS = frozenset(HttpConfig.__struct_encode_fields__)
@@ -59,7 +60,9 @@ async def execute(ctx: StepContext, config: HttpConfig) -> Done:
             headers=full_headers(config, content_type, ctx.idempotency_key),
             body=stream_body,
             timeout_s=None if isinstance(config.timeout_ms, UnsetType) else config.timeout_ms / 1000,
-            response_bytes_max=ctx.services.file_bytes_max,
+            response_bytes_max=None
+            if isinstance(config.save_to, UnsetType)
+            else min(ctx.services.file_bytes_max, SAVED_BYTES_MAX),
             follow_redirects=config.follow_redirects,
         )
         try:

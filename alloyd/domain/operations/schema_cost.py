@@ -171,9 +171,9 @@ def _children(schema: Mapping[str, Any], plain: tuple[str, ...], by_name: tuple[
 
 
 def _weight(schema: Mapping[str, Any]) -> int:
-    """What applying the part itself to one value costs: lists of values and names are compared one by one."""
-    weight = len(schema)
-    for keyword in ("enum", "const", "required", "dependentRequired"):
+    """What applying the part itself to one value costs: listed values, names and patterns are tried one by one."""
+    weight = 1 + len(schema)
+    for keyword in ("enum", "const", "required", "dependentRequired", "patternProperties"):
         if keyword in schema:
             weight += sum(measure(schema[keyword]).counts)
     return weight + (_MULTIPLE_OF_UNITS if "multipleOf" in schema else 0)
@@ -202,10 +202,12 @@ def measure(value: Any) -> Measure:
     """The size of a JSON value. Raises SchemaRefusedError when it is too deep."""
     counts: list[int] = []
     level = [value]
+    names = 0  # of the members that are on the present level: a schema may look at them too
     while level:
         if len(counts) > VALUE_DEPTH_MAX:
             raise SchemaRefusedError(f"the value is more than {VALUE_DEPTH_MAX} deep")
-        units = len(level)
+        units = len(level) + names
+        names = 0
         below: list[Any] = []
         for item in level:
             if isinstance(item, str):
@@ -213,7 +215,9 @@ def measure(value: Any) -> Measure:
             elif isinstance(item, list):
                 below.extend(item)
             elif isinstance(item, Mapping):
-                units += sum(1 + len(key) // _TEXT_CHARS_PER_UNIT for key in item)
+                more = sum(len(key) // _TEXT_CHARS_PER_UNIT for key in item)
+                units += len(item) + more
+                names += more
                 below.extend(item.values())
         counts.append(units)
         level = below

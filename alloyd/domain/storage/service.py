@@ -352,17 +352,40 @@ class StorageService:
                 raise AlloydError(Code.TOO_LARGE, f"path: the file is larger than {bytes_max} bytes", field="path")
             return file.info.to_meta(), await file.read(0, file.info.size)
 
+    async def read_meta(self, principal: Principal, path: str) -> Mapping[str, Any]:
+        """A file's meta data. Raises as :meth:`get_file`."""
+        return (await self.get_file(principal, path)).to_meta()
+
+    @asynccontextmanager
+    async def open_stream(
+        self, principal: Principal, path: str
+    ) -> AsyncIterator[tuple[Mapping[str, Any], AsyncIterator[bytes]]]:
+        """A file's meta data and its content in pieces, as it is now, inside the block. See :meth:`open_file`."""
+        async with await self.open_file(principal, path) as file:
+            yield file.info.to_meta(), file.read_chunks()
+
     async def write_bytes(
         self, principal: Principal, path: str, content: bytes, mime_type: str | None
     ) -> Mapping[str, Any]:
         """Make or overwrite the file at ``path``, with its folders; the new meta data. See :meth:`place`."""
+        if len(content) > self.settings.upload_bytes_max:
+            raise upload_too_large(self.settings.upload_bytes_max)
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield content
+
+        return await self.write_stream(principal, path, whole(), mime_type)
+
+    async def write_stream(
+        self, principal: Principal, path: str, chunks: AsyncIterator[bytes], mime_type: str | None
+    ) -> Mapping[str, Any]:
+        """As :meth:`write_bytes`. What ``chunks`` raises goes through, and nothing is stored then."""
         where = parse_path(path)
         if where.is_root:
             raise bad_request("path: the root is a folder", "path")
-        if len(content) > self.settings.upload_bytes_max:
-            raise upload_too_large(self.settings.upload_bytes_max)
         async with self.receive() as reception:
-            await reception.write(content)
+            async for chunk in chunks:
+                await reception.write(chunk)
             return _stored(await self.place(principal, reception, where, mime_type)).to_meta()
 
     async def list_items(self, principal: Principal, path: str, limit: int, cursor: str | None) -> Mapping[str, Any]:

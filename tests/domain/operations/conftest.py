@@ -13,7 +13,6 @@ from alloyd.domain.operations.model import Operation, Outcome, Services, StepCon
 from alloyd.domain.operations.validation import build_config
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
 from alloyd.errors import AlloydError, Code, bad_request, not_found
-from alloyd.events.model import Event
 from alloyd.kit.clock import ManualClock
 from alloyd.principal import Principal, system_principal
 
@@ -113,17 +112,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def emitted() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-async def services(files: MemoryFiles, clock: ManualClock, emitted: list[Event]) -> AsyncIterator[Services]:
-    async def emit(event: Event) -> None:
-        emitted.append(event)
-
+async def services(files: MemoryFiles, clock: ManualClock) -> AsyncIterator[Services]:
     outbound = Outbound(EgressPolicy.parse(["127.0.0.1/32"]), EgressLimits(timeout_s=20))
-    yield Services(files=files, outbound=outbound, emit=emit, clock=clock, output_bytes_max=4096)
+    yield Services(files=files, outbound=outbound, clock=clock, output_bytes_max=4096)
     await outbound.close()
 
 

@@ -429,16 +429,6 @@ async def test_too_little_free_disk(backend: Backend) -> None:
     assert (backend.files_in_tmp(), backend.files_on_disk()) == ([], [])
 
 
-async def test_step_files(backend: Backend) -> None:
-    meta = await backend.storage.write_bytes(ONE, "a/b.txt", b"hello", None)
-    assert (meta["path"], meta["size"], meta["mime_type"]) == ("a/b.txt", 5, "text/plain")
-    assert await backend.storage.read_bytes(ONE, "a/b.txt", 5) == (meta, b"hello")
-    with pytest.raises(AlloydError) as caught:
-        await backend.storage.read_bytes(ONE, "a/b.txt", 4)
-    assert caught.value.code is Code.TOO_LARGE
-    assert await backend.storage.delete(ONE, "/a/") == "a"
-
-
 async def test_move_may_not_make_paths_too_deep_or_long(backend: Backend) -> None:
     deep = "/".join("d" * 63)
     await backend.put(f"{deep}/f")
