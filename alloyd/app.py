@@ -254,6 +254,7 @@ class App:
             ),
         )
         self.tickets = StreamTickets(self.clock)
+        self.hub.watch_revocations(self.tickets.revoke)
         self.page_limits = PageLimits(config.limits.list_limit_default, config.limits.list_limit_max)
         self.readiness = Readiness(
             [("database", self.database.probe), ("disk", self._disk_fault), ("scheduler", self._scheduler_fault)]

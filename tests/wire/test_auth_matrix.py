@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from alloyd.app import App
+from alloyd.config import Config
 from alloyd.domain.keys.model import IssuedKey, new_raw_key
 from alloyd.domain.orgs.model import Organization
+from alloyd.domain.workflows.sample import HELLO
+from alloyd.kit.clock import ManualClock
 from alloyd.kit.ids import new_id
 from alloyd.principal import ACTIONS, SCOPES, Role
+from alloyd.process.datadir import DataDir
 from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, BoundRoute
 from alloyd.wire.server import Server
-from tests.identity import World, open_world, public_server, serve
+from tests.identity import World, serve
 
 RANKS = ["viewer", "member", "admin", "owner"]
 # Where a surface reads its key, and the broad scope it wants; control takes each finer one too.
@@ -39,7 +45,7 @@ class Caller:
     def headers_for(self, surface: str) -> dict[str, str]:
         if self.raw is None:
             return {}
-        name = self.header or HEADERS[surface]
+        name = self.header or HEADERS.get(surface, "Authorization")
         return {name: f"Bearer {self.raw}" if name == "Authorization" else self.raw}
 
 
@@ -119,14 +125,23 @@ async def _callers(world: World, acme: Organization) -> list[Caller]:
     ]
 
 
+@asynccontextmanager
+async def _whole_app(directory: Path) -> AsyncIterator[tuple[World, Server]]:
+    """The program as it is, with every route that the network sees."""
+    clock = ManualClock()
+    with DataDir(directory / "data") as data_dir:
+        data_dir.prepare()
+        data_dir.lock("test")
+        app = await App.open(Config(), data_dir, clock)
+        yield World(app.database, clock, app.hub, app.event_log, app.orgs, app.keys, app.users), app.server
+        await app.close(0)
+
+
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with open_world(tmp_path, cache_max=1000) as world:
+    async with _whole_app(tmp_path) as (world, server), serve(server) as client:
         acme = await world.make_org("acme")
-        callers = await _callers(world, acme)
-        server = public_server(world)
-        async with serve(server) as client:
-            yield Scene(world, server, client, acme, callers)
+        yield Scene(world, server, client, acme, await _callers(world, acme))
 
 
 async def test_every_route_for_every_caller(scene: Scene) -> None:
@@ -168,24 +183,65 @@ async def test_credential_is_asked_before_body_and_query(scene: Scene) -> None:
             assert response.status == 401, bound.path
 
 
+# What stands at the place of a path's parameter, by the segment before it; a new kind of thing needs its own here.
+THINGS = {
+    "organizations": "organization",
+    "api-keys": "api key",
+    "workflow-definitions": "workflow",
+    "trigger": "workflow",
+    "workflow-runs": "run",
+}
+
+
+async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey]:
+    """One of each of :data:`THINGS` in a new organization, and its owner's key."""
+    org = await scene.world.make_org(slug)
+    issued = await scene.world.issue(org)
+
+    async def post(path: str, body: dict[str, Any]) -> str:
+        headers = {"Authorization": f"Bearer {issued.raw}"}
+        async with scene.client.post(path, json=body, headers=headers) as response:
+            assert response.status == 201
+            return str((await response.json())["data"]["id"])
+
+    workflow = await post("/v1/workflow-definitions", HELLO)
+    run = await post("/v1/workflow-runs", {"workflow_definition_id": workflow})
+    return {"organization": org.id, "api key": issued.key.id, "workflow": workflow, "run": run}, issued
+
+
 async def test_what_is_another_organizations_is_not_there(scene: Scene) -> None:
     """Each route by id: what exists elsewhere is answered word for word like what exists nowhere."""
-    theirs = await scene.world.make_org("theirs")
-    their_key = await scene.world.issue(theirs)
-    foreign = {"/v1/organizations/{id}": theirs.id, "/v1/api-keys/{id}": their_key.key.id}
-    foreign["/v1/api-keys/{id}/disable"] = their_key.key.id
+    theirs, their_key = await _things_of(scene, "theirs")
+    told = await scene.world.told()
     owner = next(caller for caller in scene.callers if caller.name == "owner of every surface")
     by_id = [bound for bound in scene.server.bound_routes() if "{" in bound.path]
-    assert {bound.path for bound in by_id} == set(foreign)
+    assert len(by_id) > 5
     for bound in by_id:
+        before, _, parameter = bound.path.partition("{")
+        name, thing = parameter.partition("}")[0], THINGS[before.rstrip("/").rpartition("/")[2]]
         answers = []
-        for id_ in (foreign[bound.path], new_id(), "x", "a" * 3000):
-            path = path_of(bound, {"id": id_})
-            async with scene.client.request(
-                bound.route.method, path, headers=owner.headers_for(bound.surface.name)
-            ) as response:
+        for id_ in (theirs[thing], new_id(), "x", "a" * 3000):
+            path, headers = path_of(bound, {name: id_}), owner.headers_for(bound.surface.name)
+            async with scene.client.request(bound.route.method, path, headers=headers) as response:
                 body = await response.json()
-            answers.append((response.status, body["data"], body["error"], body["context"], body["links"]))
-        assert answers[0][0] == 404, bound.path
+            body.pop("meta", None)
+            answers.append((response.status, body))
+        assert answers[0][0] == 404, (bound.path, answers[0])
         assert all(answer == answers[0] for answer in answers), (bound.path, answers)
-    assert (await scene.world.signed_in(their_key)) is not None
+    assert await scene.world.told() == told  # nothing happened to any of it
+    assert await scene.world.signed_in(their_key) is not None
+
+
+async def test_operators_routes_are_not_on_the_network(scene: Scene) -> None:
+    assert [bound.path for bound in scene.server.bound_routes() if bound.route.permission == OPERATOR] == []
+    assert not any(surface.name == "operator" for surface in scene.server.surfaces)
+
+
+async def test_ticket_ends_with_its_key(scene: Scene) -> None:
+    issued = await scene.world.issue(scene.acme)
+    headers = {"Authorization": f"Bearer {issued.raw}"}
+    async with scene.client.post("/v1/auth/stream-ticket", headers=headers) as response:
+        ticket = (await response.json())["data"]["ticket"]
+    await scene.world.keys.revoke(scene.world.operator_of(scene.acme.id), issued.key.id)
+    async with scene.client.get("/v1/events/stream", params={"ticket": ticket}) as response:
+        assert response.status == 401
