@@ -47,7 +47,7 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
             names = {**names, "inputs": inputs}
         rendered = node.config.render(names)
         if inputs:
-            fields = node.operation.config.__struct_fields__
+            fields = node.operation.config.__struct_encode_fields__
             rendered = {**rendered, **{name: value for name, value in inputs.items() if name in fields}}
     except ExpressionError as error:
         raise OperationError("expression", str(error), path=error.place or "config") from None
@@ -62,6 +62,7 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         names=names,
         inputs=inputs,
         depends_on=tuple(dependency.key for dependency in node.depends_on),
+        dependents=node.dependents,
     )
     return context, build_config(node.operation, rendered)
 

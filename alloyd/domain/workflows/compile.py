@@ -166,7 +166,7 @@ def _with_timeout(policy: Policy, timeout_ms: int) -> Policy:
 
 def _with_inputs(node: NodeDefinition, operation: Operation) -> dict[str, Any]:
     """The config as the check sees it: a field that an input fills is there, with a value not known yet."""
-    fields = {field for field, _path in _pairs(node.inputs) if field in operation.config.__struct_fields__}
+    fields = {field for field, _path in _pairs(node.inputs) if field in operation.config.__struct_encode_fields__}
     return {**node.config, **dict.fromkeys(fields, "{{ inputs }}")} if fields else node.config
 
 
