@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
+
+# Few sizes, so that the prepared statements stay in the connection's cache.
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+
+
+@lru_cache(maxsize=256)
+def _statement(before: str, after: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{before} {', '.join([row] * rows)} {after}"
 
 
 class Tx:
@@ -30,6 +41,33 @@ class Tx:
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
         """Run one statement for each of ``rows``."""
         return self.conn.executemany(sql, rows)
+
+    def execute_rows(self, before: str, after: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run one statement over many rows: ``before``, a list of row values, ``after``; how many rows changed.
+
+        As ``INSERT INTO t (a, b) VALUES`` and nothing, or ``WITH v (a, b) AS (VALUES`` and ``) UPDATE …``. Each
+        statement that ``executemany`` runs hands the interpreter's lock back and forth, and a busy event loop makes
+        every hand-over wait; this runs a few statements however many the rows are. All rows are of one length.
+        """
+        changed = done = 0
+        while done < len(rows):
+            left = len(rows) - done
+            size = next(size for size in _CHUNKS if size <= left)
+            values = list(chain.from_iterable(rows[done : done + size]))
+            sql = _statement(before, after, len(rows[0]), size)
+            changed += self.conn.execute(sql, values).rowcount
+            done += size
+        return changed
+
+    def select_rows(self, before: str, after: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """:meth:`execute_rows` for a SELECT: all that it finds."""
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(rows), _CHUNKS[0]):
+            part = rows[start : start + _CHUNKS[0]]
+            padded = [*part, *[part[-1]] * (next(s for s in reversed(_CHUNKS) if s >= len(part)) - len(part))]
+            sql = _statement(before, after, len(part[0]), len(padded))
+            found.extend(self.conn.execute(sql, list(chain.from_iterable(padded))))
+        return found
 
     def emit(self, event: Any) -> None:
         """Tell ``event`` when this write is durable; it becomes a row in the same transaction."""

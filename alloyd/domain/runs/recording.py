@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from alloyd.db import Tx
 from alloyd.domain.runs import store
@@ -13,17 +13,23 @@ from alloyd.errors import conflict, not_found
 from alloyd.events.model import Event
 
 
-def record(tx: Tx, run: Run, changes: Changes, owner: str) -> bool:
-    """Write what a turn changed, with its events. False, and nothing written, when the run has ended meanwhile."""
-    if not store.record_run(tx, run, changes, owner):
-        return False
-    org_id, run_id, workflow_id = run.org_id, run.id, run.workflow_id
-    tx.outbox.extend(
-        Event(org_id, kind, run_id, payload, run_id=run_id, workflow_id=workflow_id, node_key=key)
-        for kind, key, payload in changes.events
-    )
-    tx.outbox.extend(changes.told)
-    return True
+def record(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> list[bool]:
+    """Write turns, each of another run, with their events.
+
+    False for a run that has ended meanwhile: nothing of its turn is written.
+    """
+    ended = store.find_ended(tx, [run for run, _changes in turns])
+    open_turns = [turn for turn in turns if turn[0].id not in ended] if ended else turns
+    if open_turns:
+        store.record_runs(tx, open_turns, owner)
+    for run, changes in open_turns:
+        org_id, run_id, workflow_id = run.org_id, run.id, run.workflow_id
+        tx.outbox.extend(
+            Event(org_id, kind, run_id, payload, run_id=run_id, workflow_id=workflow_id, node_key=key)
+            for kind, key, payload in changes.events
+        )
+        tx.outbox.extend(changes.told)
+    return [run.id not in ended for run, _changes in turns]
 
 
 def end_from_outside(
@@ -41,7 +47,7 @@ def end_from_outside(
         raise conflict(f"the run has ended already: it is {view.state.value}")
     run = restore(stored, graph)
     end(run, tx.now)
-    record(tx, run, run.take_changes(), owner)
+    record(tx, [(run, run.take_changes())], owner)
     return view.state, Ended(run.state, run.output, run.error)
 
 

@@ -60,10 +60,15 @@ class DueTimer:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A queued run as the engine reads a page of them."""
+    """A queued run as the engine reads a page of them; ``payload`` is None when it is large or has run before."""
 
     seq: int
     id: str
+    workflow_id: str
+    version: int
+    started_by: str
+    payload: str | None
+    context: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,18 @@ def find_last_seq(conn: sqlite3.Connection) -> int:
     return row[0] or 0
 
 
+_INSERT_RUNS = (
+    "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
+    "created_at, queued_at, deadline_at, payload, context, metadata, retry_of) VALUES"
+)
+
+
 def insert_runs(tx: Tx, runs: Sequence[NewRun], first_seq: int) -> None:
     """Insert several runs at once: what came while the writer was busy."""
-    tx.executemany(
-        "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
-        "created_at, queued_at, deadline_at, payload, context, metadata, retry_of) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?)",
+    now = tx.now
+    tx.execute_rows(
+        _INSERT_RUNS,
+        "",
         [
             (
                 seq,
@@ -100,12 +111,12 @@ def insert_runs(tx: Tx, runs: Sequence[NewRun], first_seq: int) -> None:
                 run.trigger_kind,
                 run.started_by,
                 run.steps_total,
-                tx.now,
-                tx.now if run.queued else None,
-                tx.now + run.deadline_ms if run.queued else None,
-                run.payload,
-                run.context,
-                run.metadata,
+                now,
+                now if run.queued else None,
+                now + run.deadline_ms if run.queued else None,
+                run.payload.decode(),
+                run.context.decode(),
+                None if run.metadata is None else run.metadata.decode(),
                 run.retry_of,
             )
             for seq, run in enumerate(runs, start=first_seq)
@@ -123,50 +134,65 @@ def mark_queued(tx: Tx, org_id: str, run_id: str, deadline_at: int | None) -> bo
     return changed.rowcount == 1
 
 
-def record_run(tx: Tx, run: Run, changes: Changes, owner: str) -> bool:
-    """Write one turn of the machine. False, and nothing written, when the run has ended in the meantime."""
-    ended = run.ended_at is not None
-    changed = tx.execute(
-        "UPDATE runs SET state = ?, steps_done = ?, started_at = ?, ended_at = ?, owner = ?, "
-        "error = CAST(? AS TEXT), output = CAST(? AS TEXT) WHERE id = ? AND org_id = ? AND ended_at IS NULL",
-        (
-            run.state.value,
-            run.steps_done,
-            run.started_at,
-            run.ended_at,
-            None if ended else owner,
-            ENCODER.encode(run.error) if run.error is not None else None,
-            ENCODER.encode(run.output) if ended and run.output is not None else None,
-            run.id,
-            run.org_id,
-        ),
+def find_ended(tx: Tx, runs: Sequence[Run]) -> set[str]:
+    """Which of ``runs`` have ended already, by their ids."""
+    rows = tx.select_rows(
+        "WITH v (id, org_id) AS (VALUES",
+        ") SELECT runs.id FROM v JOIN runs ON runs.id = v.id AND runs.org_id = v.org_id "
+        "WHERE runs.ended_at IS NOT NULL",
+        [(run.id, run.org_id) for run in runs],
     )
-    if changed.rowcount != 1:
-        return False
-    if changes.context:
-        tx.execute(
-            "UPDATE runs SET context = CAST(? AS TEXT) WHERE id = ? AND org_id = ?",
-            (ENCODER.encode(run.context), run.id, run.org_id),
-        )
-    if changes.steps:
-        tx.executemany(
-            "INSERT OR REPLACE INTO run_steps "
-            "(run_id, key, org_id, state, attempt, started_at, ended_at, port, attempts, error, output) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))",
-            [_step_row(run, step) for step in changes.steps.values()],
-        )
-    if changes.timers_cleared:
-        tx.executemany(
-            "DELETE FROM timers WHERE run_id = ? AND step_key = ? AND org_id = ?",
-            [(run.id, key, run.org_id) for key in changes.timers_cleared],
-        )
+    return {row[0] for row in rows}
+
+
+def record_runs(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> None:
+    """Write turns of the machine, each of another run that has not ended."""
+    tx.execute_rows(
+        "WITH v (id, org_id, state, steps_done, started_at, ended_at, owner, error, output, context) AS (VALUES",
+        ") UPDATE runs SET state = v.state, steps_done = v.steps_done, started_at = v.started_at, "
+        "ended_at = v.ended_at, owner = v.owner, error = v.error, output = v.output, "
+        "context = coalesce(v.context, runs.context) FROM v WHERE runs.id = v.id AND runs.org_id = v.org_id",
+        [_run_row(run, changes, owner) for run, changes in turns],
+    )
+    steps = [_step_row(run, step) for run, changes in turns for step in changes.steps.values()]
+    tx.execute_rows(
+        "INSERT OR REPLACE INTO run_steps "
+        "(run_id, key, org_id, state, attempt, started_at, ended_at, port, attempts, error, output) VALUES",
+        "",
+        steps,
+    )
+    for run, changes in turns:
+        if changes.timers_cleared or changes.timers_set:
+            _record_timers(tx, run, changes)
+
+
+def _record_timers(tx: Tx, run: Run, changes: Changes) -> None:
+    tx.executemany(
+        "DELETE FROM timers WHERE run_id = ? AND step_key = ? AND org_id = ?",
+        [(run.id, key, run.org_id) for key in changes.timers_cleared],
+    )
     for step in changes.timers_set:
         if step.fire_at is not None and step.timer is not None:
             tx.execute(
                 "INSERT OR REPLACE INTO timers (org_id, run_id, step_key, kind, fire_at) VALUES (?, ?, ?, ?, ?)",
                 (run.org_id, run.id, step.key, step.timer.value, step.fire_at),
             )
-    return True
+
+
+def _run_row(run: Run, changes: Changes, owner: str) -> tuple[Any, ...]:
+    ended = run.ended_at is not None
+    return (
+        run.id,
+        run.org_id,
+        run.state.value,
+        run.steps_done,
+        run.started_at,
+        run.ended_at,
+        None if ended else owner,
+        None if run.error is None else ENCODER.encode(run.error).decode(),
+        ENCODER.encode(run.output).decode() if ended and run.output is not None else None,
+        ENCODER.encode(run.context).decode() if changes.context else None,
+    )
 
 
 def _step_row(run: Run, step: Step) -> tuple[Any, ...]:
@@ -179,9 +205,9 @@ def _step_row(run: Run, step: Step) -> tuple[Any, ...]:
         step.started_at,
         step.ended_at,
         step.port,
-        ENCODER.encode(step.attempts) if step.attempts else None,
-        ENCODER.encode(step.error) if step.error is not None else None,
-        step.encoded,
+        ENCODER.encode(step.attempts).decode() if step.attempts else None,
+        None if step.error is None else ENCODER.encode(step.error).decode(),
+        None if step.encoded is None else step.encoded.decode(),
     )
 
 
@@ -264,11 +290,15 @@ def count_queued(conn: sqlite3.Connection) -> dict[str, int]:
     )
 
 
-def list_queued(conn: sqlite3.Connection, org_id: str, after_seq: int, limit: int) -> list[QueuedRun]:
+def list_queued(
+    conn: sqlite3.Connection, org_id: str, after_seq: int, limit: int, payload_bytes_max: int
+) -> list[QueuedRun]:
     """The organization's queued runs in the order of their starts."""
     rows = conn.execute(
-        "SELECT seq, id FROM runs WHERE org_id = ? AND state = 'queued' AND seq > ? ORDER BY seq LIMIT ?",
-        (org_id, after_seq, limit),
+        "SELECT seq, id, workflow_id, version, started_by, CASE WHEN started_at IS NULL "
+        "AND length(payload) + length(context) <= ? THEN payload END, context "
+        "FROM runs WHERE org_id = ? AND state = 'queued' AND seq > ? ORDER BY seq LIMIT ?",
+        (payload_bytes_max, org_id, after_seq, limit),
     )
     return [QueuedRun(*row) for row in rows]
 

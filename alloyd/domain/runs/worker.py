@@ -19,6 +19,7 @@ from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, StepError
 from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
 from alloyd.domain.runs.recording import end_from_outside, record, restore
 from alloyd.domain.runs.scheduler import Scheduler
+from alloyd.domain.runs.share import Share
 from alloyd.domain.workflows.model import Graph
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import AlloydError
@@ -42,6 +43,9 @@ class EngineSettings:
     seeds_per_org_max: int = 1000
     seed_bytes_max: int = 16 * 1024
     takes_per_turn_max: int = 16
+    starts_per_window_max: int = 100
+    window_s: float = 0.05
+    share_under_pressure: float = 0.2
     step_output_bytes_max: int = 1024 * 1024
     context_bytes_max: int = 4 * 1024 * 1024
 
@@ -79,6 +83,7 @@ class Engine:
             DriverSettings(settings.step_output_bytes_max, settings.context_bytes_max),
         )
         self._pump_planned = False
+        self._share = Share(settings.starts_per_window_max, settings.window_s, settings.share_under_pressure)
         self._stopping = False
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,6 +143,7 @@ class Engine:
         if len(seed.payload) + len(seed.context) > self._settings.seed_bytes_max:
             seed.graph = None  # too large to keep in memory while it waits: read back when its turn comes
             seed.payload = seed.context = b""
+        self._share.accepted += 1
         self.queue.add_started(seed)
         self.scheduler.add_deadline(deadline_at)
         self._plan_pump()
@@ -188,10 +194,16 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Take a few runs, then let requests have their turn: acknowledging goes before executing."""
+        """Take a few runs, then let requests have their turn."""
         self._pump_planned = False
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         for _ in range(self._settings.takes_per_turn_max):
             if self._stopping or self.running_count >= self._settings.running_max:
+                break
+            if self._share.is_used_up(started):
+                self._pump_planned = True
+                loop.call_at(self._share.next_window, self._pump)
                 break
             seed = self.queue.take()
             if seed is None:
@@ -199,6 +211,7 @@ class Engine:
             self._take(seed)
         else:
             self._plan_pump()
+        self._share.spend(loop.time() - started)
         for queue in self.queue.orgs():
             if queue.wants_refill and not self._stopping:
                 self.queue.begin_refill(queue)
@@ -269,16 +282,39 @@ class Engine:
 
     async def _refill(self, queue: OrgQueue) -> None:
         org_id, after = queue.org_id, queue.last_seq
+        bytes_max = self._settings.seed_bytes_max
         try:
-            page = await self._database.read(lambda conn: store.list_queued(conn, org_id, after, _REFILL_PAGE))
+            page = await self._database.read(
+                lambda conn: store.list_queued(conn, org_id, after, _REFILL_PAGE, bytes_max)
+            )
+            seeds = [await self._seed_of(org_id, row) for row in page]
         except Exception as error:
             log.error("queue can't be read; will be tried again", org_id=org_id, exc_info=error)
             await asyncio.sleep(_RETRY_S)
             queue.refilling = False
         else:
-            seeds = [Seed(row.id, org_id, row.seq) for row in page]
             self.queue.end_refill(queue, seeds, complete=len(page) < _REFILL_PAGE)
         self._plan_pump()
+
+    async def _seed_of(self, org_id: str, row: store.QueuedRun) -> Seed:
+        """All that is needed to begin a run, or its id alone when it is large or has to be read back."""
+        if row.payload is None:
+            return Seed(row.id, org_id, row.seq)
+        try:
+            graph = await self._workflows.get_graph(org_id, row.workflow_id, row.version)
+        except AlloydError:
+            return Seed(row.id, org_id, row.seq)  # reading it back says why, in the run
+        return Seed(
+            row.id,
+            org_id,
+            row.seq,
+            row.workflow_id,
+            row.version,
+            graph,
+            row.payload.encode(),
+            row.context.encode(),
+            row.started_by,
+        )
 
     def _driver_idle(self, driver: Driver) -> None:
         run = driver.run
@@ -309,10 +345,8 @@ class Engine:
 
     def _write_records(self, tx: Tx, items: list[tuple[Run, Changes]]) -> list[bool]:
         """On the writer's thread: what the drivers changed since the last group."""
-        results = []
-        for run, changes in items:
-            written = record(tx, run, changes, self._owner)
-            results.append(written)
+        results = record(tx, items, self._owner)
+        for (run, changes), written in zip(items, results, strict=True):
             if written and changes.timers_set:
                 self._plan_timers(tx, run, changes)
         return results
