@@ -104,14 +104,22 @@ class _Operation:
         for name in _PARAMETER.findall(self._route.path):
             yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
+    def _schema_of(self, kind: Any) -> dict[str, Any]:
+        """The schema of ``kind`` itself, where the document only refers to it."""
+        schema: dict[str, Any] = self._schemas[id(kind)]
+        while "$ref" in schema:
+            schema = self._components[schema["$ref"].removeprefix(_SCHEMAS)]
+        return schema
+
     def _query_parameters(self) -> Iterable[dict[str, Any]]:
         if self._route.query is None:
             return
-        schema = self._schemas[id(self._route.query)]
-        while "$ref" in schema:
-            schema = self._components[schema["$ref"].removeprefix(_SCHEMAS)]
+        schema = self._schema_of(self._route.query)
         required = schema.get("required", ())
+        credentials = {scheme.get("name") for scheme in self._bound.surface.stream_security.values()}
         for name, field in schema.get("properties", {}).items():
+            if name in credentials:
+                continue  # told as security
             parameter: dict[str, Any] = {"name": name, "in": "query", "schema": _without_null(field)}
             if name in required:
                 parameter["required"] = True
@@ -121,7 +129,8 @@ class _Operation:
         route = self._route
         if route.body is not None:
             content = {route.request_media_type: {"schema": self._schemas[id(route.body)]}}
-            return {"required": True, "content": content}
+            # An empty body counts as {}, so where no field is required none needs to be sent.
+            return {"required": bool(self._schema_of(route.body).get("required")), "content": content}
         if route.raw or route.request_schema is not None:
             schema = route.request_schema if route.request_schema is not None else {}
             return {"required": True, "content": {route.request_media_type: {"schema": schema}}}

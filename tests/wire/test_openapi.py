@@ -257,6 +257,7 @@ def test_bodies_are_what_requests_are_checked_with(document: dict[str, Any]) -> 
     upload = paths["/v1/uploads"]["post"]["requestBody"]["content"]
     assert upload["multipart/form-data"]["schema"]["properties"]["file"]["contentMediaType"] == "image/png"
     assert paths["/v1/anything"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {}
+    assert paths["/v1/anything"]["post"]["requestBody"]["required"] is False
     assert "requestBody" not in paths["/v1/open"]["get"]
 
 
@@ -296,6 +297,30 @@ def test_credentials_permissions_and_errors(
     one = document["paths"][path][method]
     assert (one["security"], one["x-permission"]) == (security, permission)
     assert {int(status) for status in one["responses"] if status >= "400"} == errors
+
+
+async def test_answers_are_as_described(daemon: Daemon) -> None:
+    _, document, _ = await daemon.get("/openapi.json", None)
+    checked = 0
+    for method, path, template, key, body in (
+        ("GET", "/healthz", "/healthz", None, None),
+        ("GET", "/readyz", "/readyz", None, None),
+        ("GET", "/v1/echo/x", "/v1/echo/{name}", "org-a/one", None),
+        ("GET", "/v1/echo/x", "/v1/echo/{name}", None, None),
+        ("GET", "/v1/echo/%00", "/v1/echo/{name}", None, None),
+        ("GET", "/v1/broken", "/v1/broken", None, None),
+        ("POST", "/v1/auth/stream-ticket", "/v1/auth/stream-ticket", "org-a/one", None),
+        ("POST", "/v1/greetings", "/v1/greetings", "org-a/one", {"name": "x"}),
+        ("POST", "/v1/greetings", "/v1/greetings", "org-a/one", {"name": 1}),
+        ("POST", "/v1/greetings", "/v1/greetings", "org-a/viewer", {"name": "x"}),
+        ("GET", "/v1/events/stream?organization_id=b", "/v1/events/stream", "org-a/one", None),
+    ):
+        status, answer, _ = await daemon.get(path, key, method, json=body)
+        described = document["paths"][template][method.lower()]["responses"][str(status)]
+        schema = {**described["content"]["application/json"]["schema"], "components": document["components"]}
+        jsonschema_rs.Draft202012Validator(schema).validate(answer)
+        checked += 1
+    assert checked == 11
 
 
 async def test_it_is_served(daemon: Daemon) -> None:
