@@ -142,7 +142,8 @@ async def test_read_faults(backend: Backend, monkeypatch: pytest.MonkeyPatch) ->
             await backend.get("f")
     backend.blobs.path_of(backend.files_on_disk()[0]).write_bytes(b"a")
     async with await backend.storage.open_file(ONE, "f") as file:
-        assert await anext(pieces := file.read_chunks()) == b"a"
+        pieces = file.read_chunks()
+        assert await anext(pieces) == b"a"
         with pytest.raises(AlloydError, match="cut short"):
             await anext(pieces)
 
