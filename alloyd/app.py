@@ -112,16 +112,19 @@ class App:
         self._listeners: list[Listener] = []
 
     @classmethod
-    async def open(cls, config: Config, data_dir: DataDir, clock: Clock | None = None) -> App:
+    async def open(
+        cls, config: Config, data_dir: DataDir, clock: Clock | None = None, *, runs_workflows: bool = True
+    ) -> App:
         """Bring up the locked ``data_dir`` and start the capabilities; nobody can reach it yet.
 
-        Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
+        Without ``runs_workflows`` runs are only queued, for the next daemon: a short command must not begin what it
+        would interrupt. Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
         """
         app = cls(config, data_dir, clock or Clock())
         data_dir.clean_tmp()
         await asyncio.to_thread(migrate, data_dir.database)
         await app._build()
-        await app._start()
+        await app._start(runs_workflows)
         return app
 
     # -- building --------------------------------------------------------------------------------------------
@@ -193,7 +196,7 @@ class App:
 
     # -- starting and stopping -------------------------------------------------------------------------------
 
-    async def _start(self) -> None:
+    async def _start(self, runs_workflows: bool) -> None:
         await self.event_log.start()
         await self.runs.open()
         self.first_key = await self.keys.bootstrap()
@@ -202,7 +205,8 @@ class App:
         self._build_surfaces()
         self.key_worker.start()
         self._spawn(self.sweeper.run(), "storage sweeper")
-        await self.engine.start()
+        if runs_workflows:
+            await self.engine.start()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

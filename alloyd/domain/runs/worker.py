@@ -84,7 +84,7 @@ class Engine:
         )
         self._pump_planned = False
         self._share = Share(settings.starts_per_window_max, settings.window_s, settings.share_under_pressure)
-        self._stopping = False
+        self._taking = False
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduler_task: asyncio.Task[None] | None = None
@@ -93,6 +93,7 @@ class Engine:
 
     async def start(self) -> None:
         """Read back what the last process left unfinished, and begin to work."""
+        self._taking = True
         requeued = await self._database.write(store.requeue_interrupted)
         counts = await self._database.read(store.count_queued)
         if counts:
@@ -104,7 +105,7 @@ class Engine:
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new, let running steps end within ``grace_s``, then interrupt them: they run again later."""
-        self._stopping = True
+        self._taking = False
         if self._scheduler_task is not None:
             self._scheduler_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -189,7 +190,7 @@ class Engine:
     # -- taking ----------------------------------------------------------------------------------------------
 
     def _plan_pump(self) -> None:
-        if not self._pump_planned and not self._stopping:
+        if self._taking and not self._pump_planned:
             self._pump_planned = True
             asyncio.get_running_loop().call_soon(self._pump)
 
@@ -199,7 +200,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         started = loop.time()
         for _ in range(self._settings.takes_per_turn_max):
-            if self._stopping or self.running_count >= self._settings.running_max:
+            if not self._taking or self.running_count >= self._settings.running_max:
                 break
             if self._share.is_used_up(started):
                 self._pump_planned = True
@@ -213,7 +214,7 @@ class Engine:
             self._plan_pump()
         self._share.spend(loop.time() - started)
         for queue in self.queue.orgs():
-            if queue.wants_refill and not self._stopping:
+            if self._taking and queue.wants_refill:
                 self.queue.begin_refill(queue)
                 self._spawn(self._refill(queue))
 
@@ -252,7 +253,7 @@ class Engine:
             self.queue.add_woken(seed.org_id, seed.run_id)
         else:
             self._loading -= 1
-            if run is None or self._stopping:
+            if run is None or not self._taking:
                 self.queue.release(seed.org_id, seed.run_id)
             else:
                 self._drive(run)
