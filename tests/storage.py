@@ -92,12 +92,9 @@ async def open_backend(data_dir: Path) -> AsyncIterator[Backend]:
     database = await Database.open(path, clock)
     database.on_fatal = fatal.append
     await EventLog(database, hub).start()
-    settings = StorageSettings(disk_free_bytes_min=0)
-    made: list[StorageService] = []
-    blobs = BlobStore(data_dir, fatal.append, lambda: made[0].settings.disk_free_bytes_min)
+    blobs = BlobStore(data_dir, fatal.append, lambda: 0)
     sweeper = StorageSweeper(database, blobs, 3600)
-    storage = StorageService(database, blobs, settings, sweeper.wake)
-    made.append(storage)
+    storage = StorageService(database, blobs, StorageSettings(), sweeper.wake)
     reader = hub.open({"one", "two"})
     yield Backend(database, hub, blobs, storage, sweeper, clock, reader, fatal, data_dir)
     await storage.close()

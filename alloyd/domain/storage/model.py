@@ -111,12 +111,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Bounds of storage; the configuration's group ``storage``, and ``data.disk_free_bytes_min``."""
+    """Bounds of storage; the configuration's group ``storage``."""
 
     upload_bytes_max: int = 10 * 1024 * 1024
     uploads_max: int = 64
     upload_wait_s: float = 10.0
-    disk_free_bytes_min: int = 256 * 1024 * 1024
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

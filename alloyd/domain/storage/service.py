@@ -25,7 +25,6 @@ from alloyd.domain.storage.model import (
     choose_mime_type,
     decode_cursor,
     encode_cursor,
-    upload_too_large,
 )
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit import crash
@@ -368,8 +367,6 @@ class StorageService:
         self, principal: Principal, path: str, content: bytes, mime_type: str | None
     ) -> Mapping[str, Any]:
         """Make or overwrite the file at ``path``, with its folders; the new meta data. See :meth:`place`."""
-        if len(content) > self.settings.upload_bytes_max:
-            raise upload_too_large(self.settings.upload_bytes_max)
 
         async def whole() -> AsyncIterator[bytes]:
             yield content

@@ -422,7 +422,7 @@ async def test_uploads_at_once_are_bounded(backend: Backend) -> None:
 
 
 async def test_too_little_free_disk(backend: Backend) -> None:
-    backend.set(disk_free_bytes_min=1 << 60)
+    backend.blobs.disk_free_bytes_min = lambda: 1 << 60
     with pytest.raises(AlloydError, match="free disk space") as caught:
         await backend.put("f")
     assert caught.value.code is Code.UNAVAILABLE

@@ -219,14 +219,14 @@ async def test_mime_type(client: Client, declared: str | None, filename: str, mi
 
 
 async def test_no_disk_and_no_place(client: Client, backend: Backend) -> None:
-    backend.set(disk_free_bytes_min=1 << 60)
+    backend.blobs.disk_free_bytes_min = lambda: 1 << 60
     status, answer = await post(client, file() + END)
     assert (status, answer["error"], answer["message"]) == (
         503,
         "unavailable",
         "nothing was stored: too little free disk space",
     )
-    backend.set(disk_free_bytes_min=0, upload_wait_s=0)
+    backend.set(upload_wait_s=0)
     backend.storage._slots = asyncio.Semaphore(0)
     status, answer = await post(client, file() + END)
     assert (status, answer["error"]) == (503, "unavailable")
