@@ -114,7 +114,7 @@ class EngineConfig(Group, frozen=True, kw_only=True):
     )
     run_deadline_ms: Annotated[
         int, number("A run's time from its start, where its workflow sets none.", 1, 365 * DAY_MS, "milliseconds")
-    ] = DAY_MS
+    ] = 7 * DAY_MS
     payload_bytes_max: Annotated[int, number("Largest input of a run.", KIB, 64 * MIB, "bytes")] = MIB
     step_output_bytes_max: Annotated[int, number("Largest output of a step.", KIB, 64 * MIB, "bytes")] = MIB
     context_bytes_max: Annotated[int, number("Largest sum of a run's input and outputs.", KIB, 256 * MIB, "bytes")] = (

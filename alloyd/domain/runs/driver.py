@@ -25,6 +25,8 @@ from alloyd.log import get_logger
 log = get_logger("alloyd.runs")
 
 _RECORD_RETRY_S = 1.0
+# How long one turn may compute before it is recorded and others have the loop, in seconds.
+TURN_S = 0.02
 Record = Callable[[Run, Changes], "asyncio.Future[bool]"]
 
 
@@ -66,9 +68,7 @@ class Driver:
 
     def begin(self) -> None:
         """Start or resume the run."""
-        now = self._means.clock.now_ms()
-        machine.begin_run(self.run, now)
-        self._fire_due(now)
+        machine.begin_run(self.run, self._means.clock.now_ms())
         self._turn()
 
     def wake(self) -> None:
@@ -112,7 +112,9 @@ class Driver:
         while self._inbox and run.state not in ENDED:
             key, outcome = self._inbox.popleft()
             self._settle(key, outcome, now)
-        while run.ready and run.state not in ENDED:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TURN_S
+        while run.ready and run.state not in ENDED and loop.time() < until:
             self._take(run.ready.pop(0), now)
         machine.settle_state(run, now)
 
@@ -210,7 +212,7 @@ class Driver:
         starting, self._starting = self._starting, []
         for key in starting:
             self._tasks[key] = asyncio.create_task(self._execute(key), name=f"step {self.run.id} {key}")
-        if self._inbox or self._has_due():
+        if self._inbox or self.run.ready or self._has_due():
             self._turn()
         elif self.run.state is RunState.WAITING:
             self._let_go()

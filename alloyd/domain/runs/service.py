@@ -46,7 +46,7 @@ class RunSettings:
 
     queued_per_org_max: int = 1_000_000
     starts_per_s_per_org: int = 0
-    run_deadline_ms: int = 24 * 3600 * 1000
+    run_deadline_ms: int = 7 * 24 * 3600 * 1000
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import msgspec
 from alloyd.db import Database, GroupedWrite, Tx
 from alloyd.domain.operations.model import Services
 from alloyd.domain.runs import machine, store
-from alloyd.domain.runs.driver import Driver, DriverSettings, Means
+from alloyd.domain.runs.driver import TURN_S, Driver, DriverSettings, Means
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, StepError
 from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
@@ -210,6 +210,9 @@ class Engine:
             if seed is None:
                 break
             self._take(seed)
+            if loop.time() - started > TURN_S:
+                self._plan_pump()
+                break
         else:
             self._plan_pump()
         self._share.spend(loop.time() - started)
@@ -239,7 +242,13 @@ class Engine:
     def _drive(self, run: Run) -> None:
         driver = Driver(run, self._means, self._driver_idle)
         self._active[run.id] = driver
-        driver.begin()
+        try:
+            driver.begin()
+        except Exception as error:  # a defect must not leave a run stuck, nor the queue
+            log.error("run can't be begun", run_id=run.id, exc_info=error)
+            driver.interrupt()
+            reason = StepError("internal", "an internal error; the log has it under this run's id")
+            self._spawn(self._end_unrunnable(run.org_id, run.id, reason))
 
     async def _load(self, seed: Seed) -> None:
         """Read a run back and drive it on."""
