@@ -13,7 +13,7 @@ K = TypeVar("K")
 
 # Up to so many readers are woken at once; more of them in turns, so that a turn never takes most of the loop's time.
 _READERS_WOKEN_AT_ONCE = 32
-_WAKE_PAUSE_S_MAX = 0.025
+_WAKE_PAUSE_S_MAX = 0.015
 
 RevocationWatcher = Callable[[str], None]
 

@@ -34,6 +34,7 @@ HEADERS_MAX = 100
 LINGER_S = 5.0
 # How long a cancelled handler may take to put things in order.
 CANCELLED_S = 5.0
+LOOK_AGAIN_S = 0.1
 HEAD_BYTES_KEPT = 256
 SOCKET_MODE_UMASK = 0o177
 
@@ -92,28 +93,32 @@ class Listener:
         if self._listening is not None:
             self._listening.close()
         self._remove_socket_file()
-        for connection in list(self.connections):
-            connection.close_if_idle()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._wait_until_empty()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_s
+        while True:
+            for connection in list(self.connections):
+                connection.close_if_idle()
+            # Looked at again and again: an answer that was on its way already leaves its connection open.
+            await self._wait_until_empty(min(LOOK_AGAIN_S, deadline - loop.time()))
+            if not self.connections or loop.time() >= deadline:
+                break
         if self.connections:
             log.warning("requests cut at the stop", connections=len(self.connections))
         for connection in list(self.connections):
             connection.cut()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCELLED_S):
-                await self._wait_until_empty()
+        await self._wait_until_empty(CANCELLED_S)
         await self._runner.cleanup()
 
     async def abandon(self) -> None:
         """Undo what was made when listening failed."""
         await self._runner.cleanup()
 
-    async def _wait_until_empty(self) -> None:
-        while self.connections:
-            self._empty.clear()
-            await self._empty.wait()
+    async def _wait_until_empty(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.connections:
+                    self._empty.clear()
+                    await self._empty.wait()
 
     def _remove_socket_file(self) -> None:
         path = self.unix_path

@@ -341,6 +341,19 @@ async def test_stopping_lets_requests_finish_and_closes_the_idle(daemon: Daemon)
     await stopping
 
 
+async def test_an_answer_that_was_on_its_way_does_not_hold_up_the_stop(daemon: Daemon) -> None:
+    busy = await connect(daemon, get(b"/v1/slow"))
+    await daemon.inside.wait()
+    stopping = asyncio.create_task(daemon.listener.stop(600))
+    await asyncio.sleep(0)
+    daemon.server.draining = False  # as if it had been made before
+    daemon.gate.set()
+    assert (await busy.answer()).status == 200
+    assert await busy.at_end()
+    async with asyncio.timeout(20):
+        await stopping
+
+
 async def test_stopping_cuts_what_does_not_finish(daemon: Daemon) -> None:
     busy = await connect(daemon, get(b"/v1/slow"))
     await daemon.inside.wait()
