@@ -16,17 +16,17 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from alloyd.errors import AlloydError, Code, bad_request, conflict
+from alloyd.log import get_logger
 from alloyd.wire.http_errors import HEADERS_LATE, describe_unread
 from alloyd.wire.server import SERVER, Server
 
-log = structlog.get_logger("alloyd.wire.listener")
+log = get_logger("alloyd.wire.listener")
 
 BACKLOG = 1024
 HEADERS_MAX = 100

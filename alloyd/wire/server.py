@@ -15,19 +15,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.ids import is_uuid, new_id
+from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call
 from alloyd.wire.surface import Surface
 
-log = structlog.get_logger("alloyd.wire")
+log = get_logger("alloyd.wire")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")

@@ -8,16 +8,16 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import structlog
 from aiohttp import web
 
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.events.feed import Feed
 from alloyd.events.service import EventLog
+from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire.route import Call
 
-log = structlog.get_logger("alloyd.wire.stream")
+log = get_logger("alloyd.wire.stream")
 
 REVOKED = "the credential was revoked"
 STOPPING = "the daemon stops"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import structlog
-
 from alloyd.domain.keys.service import KeyService
 from alloyd.errors import AlloydError
 from alloyd.kit.clock import Clock
+from alloyd.log import get_logger
 
-log = structlog.get_logger("alloyd.keys")
+log = get_logger("alloyd.keys")
 
 _RETRY_S = 1.0
 

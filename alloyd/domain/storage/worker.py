@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
-
 from alloyd.db import Database
 from alloyd.domain.storage import store
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.errors import AlloydError
+from alloyd.log import get_logger
 
-log = structlog.get_logger("alloyd.storage")
+log = get_logger("alloyd.storage")
 
 # Rows of one transaction: small, since everybody's writes wait behind it.
 TRASH_ROWS_MAX = 500

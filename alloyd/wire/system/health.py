@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
-import structlog
 
+from alloyd.log import get_logger
 from alloyd.wire.route import PUBLIC, Call, Route
 
-log = structlog.get_logger("alloyd.wire.health")
+log = get_logger("alloyd.wire.health")
 
 CHECK_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 5
