@@ -1,0 +1,28 @@
+"""`alloyd docs`: the documents that come with the program."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import click
+
+from alloyd.cli.options import Command
+from alloyd.cli.output import print_table, say_raw
+
+# Topic, its file in alloyd/docs, and what it is about.
+TOPICS: dict[str, tuple[str, str]] = {
+    "cli": ("cli.md", "every command with its options"),
+    "config": ("config.md", "every setting with its default"),
+    "expressions": ("expressions.md", "the language inside {{ }}"),
+    "operations": ("operations-catalogue.md", "what the steps of a workflow can do"),
+}
+
+
+@click.command("docs", cls=Command, example="alloyd docs config | less")
+@click.argument("topic", required=False, type=click.Choice(list(TOPICS)))
+def command(topic: str | None) -> None:
+    """Print the document on TOPIC; without one, list the topics."""
+    if topic is None:
+        print_table(("TOPIC", "ABOUT"), [(name, about) for name, (_file, about) in TOPICS.items()])
+        return
+    say_raw((resources.files("alloyd") / "docs" / TOPICS[topic][0]).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""`alloyd backup` and `alloyd restore`."""

@@ -1,0 +1,22 @@
+"""Looks a live database over without writing to it: for `alloyd doctor`, beside a daemon or without one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def find_damage(path: Path) -> list[str]:
+    """What SQLite's quick check finds wrong in the database at ``path``, at most ten lines. It blocks.
+
+    The connection only reads and never checkpoints, so it may stand beside the one that writes.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as conn:
+            conn.execute("PRAGMA query_only=ON")
+            conn.execute("PRAGMA trusted_schema=OFF")
+            found = [str(line) for (line,) in conn.execute("PRAGMA quick_check(10)")]
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [line for line in found if line != "ok"]
