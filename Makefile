@@ -54,6 +54,7 @@ package: $(VENV)/.dev-stamp ## Build dist/alloyd and the Debian package
 .PHONY: docs
 docs: $(VENV)/.dev-stamp ## Make the generated documents anew
 	$(BIN)/python -m alloyd.config.docs
+	$(BIN)/python -m alloyd.db.migrate
 	$(BIN)/python -m alloyd.domain.operations.manual
 
 .PHONY: openapi

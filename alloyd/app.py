@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -17,12 +19,20 @@ from typing import Any
 from alloyd import __version__
 from alloyd.config import Config, LiveConfig
 from alloyd.db import Database, DatabaseSettings
+from alloyd.db.maintenance import count_pages
 from alloyd.db.migrate import migrate
 from alloyd.domain.authz.service import authorize
+from alloyd.domain.backups.before_migration import back_up_before_migration
+from alloyd.domain.backups.model import Places
+from alloyd.domain.backups.restoring import remove_restore_leftovers
+from alloyd.domain.backups.service import BackupService
 from alloyd.domain.keys.service import FirstKey, KeyService, KeySettings
 from alloyd.domain.keys.worker import KeyWorker
 from alloyd.domain.operations.model import Services
 from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.retention.model import RetentionSettings
+from alloyd.domain.retention.service import RetentionService
+from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.service import RunService, RunSettings
 from alloyd.domain.runs.worker import Engine, EngineSettings
 from alloyd.domain.storage.blobs import BlobStore
@@ -56,7 +66,10 @@ from alloyd.wire.control.codec import ControlSurface
 from alloyd.wire.listener import Listener, ListenerSettings, start_tcp, start_unix
 from alloyd.wire.openapi import build_document, render
 from alloyd.wire.operator import api_keys as operator_api_keys
+from alloyd.wire.operator import backups as operator_backups
 from alloyd.wire.operator import organizations as operator_organizations
+from alloyd.wire.operator import status as operator_status
+from alloyd.wire.operator import storage as operator_storage
 from alloyd.wire.operator import users as operator_users
 from alloyd.wire.paging import PageLimits
 from alloyd.wire.private import storage as private_storage
@@ -107,6 +120,7 @@ class App:
         self.instance_id = new_id()
         self.started_at = clock.now_ms()
         self.first_key: FirstKey | None = None
+        self.urls: list[str] = []
         self.draining = False
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[Listener] = []
@@ -121,11 +135,21 @@ class App:
         would interrupt. Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
         """
         app = cls(config, data_dir, clock or Clock())
-        data_dir.clean_tmp()
-        await asyncio.to_thread(migrate, data_dir.database)
+        await asyncio.to_thread(app._bring_up)
         await app._build()
         await app._start(runs_workflows)
         return app
+
+    def _bring_up(self) -> None:
+        """Clear away what a crash left, and bring the schema up; a copy of the database is made before."""
+        self.data_dir.clean_tmp()
+        removed = remove_restore_leftovers(self.data_dir.root)
+        if removed:
+            log.warning("removed what an interrupted restore left", directories=removed)
+        copy = back_up_before_migration(self.data_dir.database, self.data_dir.backups, self.clock.now_ms())
+        if copy is not None:
+            log.info("copied the database before its migration", copy=copy.name)
+        migrate(self.data_dir.database)
 
     # -- building --------------------------------------------------------------------------------------------
 
@@ -146,6 +170,16 @@ class App:
         self._build_storage(config)
         self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), _egress_limits(config))
         self._build_workflows(config)
+        self.backups = BackupService(
+            self.database,
+            Places.below(self.data_dir.root),
+            clock,
+            self.sweeper.hold,
+            lambda: self.live.current.data.disk_free_bytes_min,
+            __version__,
+        )
+        self.retention = RetentionService(self.database, clock, self._retention_settings)
+        self.retention_worker = RetentionWorker(self.retention, self._retention_settings)
 
     def _build_storage(self, config: Config) -> None:
         self.blobs = BlobStore(
@@ -205,7 +239,10 @@ class App:
         self._build_surfaces()
         self.key_worker.start()
         self._spawn(self.sweeper.run(), "storage sweeper")
+        if await self.backups.clean_up():
+            log.warning("removed the part of a backup that was cut off")
         if runs_workflows:
+            self._spawn(self.retention_worker.run(), "retention")
             await self.engine.start()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -245,6 +282,7 @@ class App:
             )
         )
         self.storage.settings = _storage_settings(config)
+        self.retention_worker.wake()
         return applied, later
 
     # -- doors -----------------------------------------------------------------------------------------------
@@ -288,6 +326,9 @@ class App:
                 *operator_organizations.routes(self.orgs, self.page_limits),
                 *operator_users.routes(self.users, self.page_limits),
                 *operator_api_keys.routes(self.keys, self.clock),
+                *operator_storage.routes(self.storage),
+                *operator_backups.routes(self.backups),
+                *operator_status.routes(self.status),
             ],
             OperatorAuthenticator(self.orgs, "operator"),
             self.clock,
@@ -333,6 +374,9 @@ class App:
         self.server.allow_hosts(http.allowed_hosts)
         listener = await start_tcp(self.server.build(), http.host, http.port, self._listener_settings())
         self._listeners.append(listener)
+        self.urls.append(
+            f"http://[{http.host}]:{listener.port}" if ":" in http.host else f"http://{http.host}:{listener.port}"
+        )
         return listener
 
     async def listen_socket(self) -> Listener:
@@ -359,6 +403,36 @@ class App:
 
     async def _scheduler_fault(self) -> str | None:
         return None if self.engine.alive else "timers are not kept"
+
+    async def status(self) -> operator_status.Status:
+        """What runs and how full it is, now."""
+        pages = await self.database.read(count_pages)
+        return operator_status.Status(
+            pid=os.getpid(),
+            version=__version__,
+            sqlite_version=sqlite3.sqlite_version,
+            instance_id=self.instance_id,
+            started_at=self.started_at,
+            now=self.clock.now_ms(),
+            urls=list(self.urls),
+            data_dir=str(self.data_dir.root),
+            draining=self.draining,
+            runs_queued=self.engine.queue.queued_count,
+            runs_running=self.engine.running_count,
+            streams=self.streams.count,
+            database_bytes=pages.total * pages.bytes_each,
+            wal_bytes=self.database.wal_bytes,
+            free_pages=pages.free,
+            disk_free_bytes=self.disk.free_bytes,
+            organizations=await self.orgs.count(),
+            last_backup_at=await self.backups.find_last(),
+        )
+
+    def _retention_settings(self) -> RetentionSettings:
+        kept = self.live.current.retention
+        return RetentionSettings(
+            kept.runs_days, kept.runs_per_org_max, kept.events_days, kept.idempotency_hours, kept.sweep_interval_s
+        )
 
     def _metrics_token(self) -> str | None:
         token = self.live.current.metrics.token

@@ -111,7 +111,10 @@ class Database:
         if self._task is not None:
             await self._task
         if self._writer is not None:
-            await self._writer.run(_last_checkpoint)
+            try:
+                await self._writer.run(_last_checkpoint)
+            except sqlite3.Error as error:  # what is committed is in the log, and is read from there
+                self._note_fault(error)
             await close_all([*self._readers, self._writer])
         self._readers.clear()
         self._writer = None
@@ -120,6 +123,14 @@ class Database:
     def queue_length(self) -> int:
         """Writes that wait for the writer."""
         return len(self._pending)
+
+    @property
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log beside the file."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except OSError:
+            return 0
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -136,7 +147,7 @@ class Database:
         """:meth:`write` without a coroutine: the place in the queue is taken at once."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closing or self._writer is None:
-            future.set_exception(AlloydError(Code.UNAVAILABLE, "the database is closed", retry_after_s=5))
+            future.set_exception(_closed())
             return future
         self._pending.append((fn, future))
         self._wake.set()
@@ -171,7 +182,7 @@ class Database:
             self._group_failed(error, batch)
             return
         if self.failure is not None:
-            self.failure = None
+            await self._look_if_well(writer)
         crash.reach("db.before_answer")
         for (_fn, future), (ok, value) in zip(batch, outcomes, strict=True):
             if future.done():
@@ -181,6 +192,15 @@ class Database:
             else:
                 future.set_exception(value)
         self._tell(told)
+
+    async def _look_if_well(self, writer: ThreadConnection) -> None:
+        """End :attr:`failure` if a page can be written; a group that went well may have written nothing at all."""
+        try:
+            await writer.run(_write_a_page)
+        except sqlite3.Error as error:
+            self._note_fault(error)
+        else:
+            self.failure = None
 
     def _tell(self, told: Sequence[Tx]) -> None:
         events: list[Any] = []
@@ -193,13 +213,16 @@ class Database:
 
     def _group_failed(self, error: Exception, batch: list[tuple[WriteFn[Any], asyncio.Future[Any]]]) -> None:
         self.stats.failures += 1
+        self._note_fault(error)
+        for _fn, future in batch:
+            if not future.done():
+                future.set_exception(faults.to_caller(error))
+
+    def _note_fault(self, error: BaseException) -> None:
         if faults.is_fatal(error):
             self.on_fatal(error)
         if faults.is_disk_fault(error):
             self.failure = faults.describe(error)
-        for _fn, future in batch:
-            if not future.done():
-                future.set_exception(faults.to_caller(error))
 
     def _run_group(self, conn: sqlite3.Connection, functions: list[WriteFn[Any]]) -> tuple[list[_Outcome], list[Tx]]:
         """On the writer's thread: one transaction for all, one savepoint for each."""
@@ -249,29 +272,21 @@ class Database:
 
     def _should_checkpoint(self, writer: ThreadConnection) -> bool:
         changed = writer.total_changes - self._changes_at_checkpoint
-        return changed >= self._settings.checkpoint_pages or self._wal_bytes() > self._wal_bytes_seen
-
-    def _wal_bytes(self) -> int:
-        try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
-        except OSError:
-            return 0
+        return changed >= self._settings.checkpoint_pages or self.wal_bytes > self._wal_bytes_seen
 
     async def _checkpoint(self, writer: ThreadConnection) -> None:
         """Move committed pages into the file. Not in the way of an answer: the callers have theirs already."""
-        truncate = self._wal_bytes() > self._settings.wal_bytes_max
+        truncate = self.wal_bytes > self._settings.wal_bytes_max
         try:
             await writer.run(lambda conn: _checkpoint_now(conn, truncate=truncate))
         except sqlite3.Error as error:
-            if faults.is_fatal(error):
-                self.on_fatal(error)
-            self.failure = faults.describe(error)
+            self._note_fault(error)
             return
         self.stats.checkpoints += 1
         self._changes_at_checkpoint = writer.total_changes
         # Growth beyond this means a reader kept the log from starting over; look again then.
         floor = self._settings.checkpoint_pages * 4096
-        self._wal_bytes_seen = max(self._wal_bytes() * 5 // 4, floor)
+        self._wal_bytes_seen = max(self.wal_bytes * 5 // 4, floor)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -303,9 +318,25 @@ class Database:
         return None
 
     async def run_maintenance(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``fn`` on the writer's thread outside any transaction, between groups: vacuum and its like."""
-        assert self._writer is not None
-        return await self._writer.run(fn)
+        """Run ``fn`` on the writer's thread outside any transaction, between groups: vacuum and its like.
+
+        Raises ``unavailable`` when the database is closed, and for a full or failing disk.
+        """
+        writer = self._writer
+        if self._closing or writer is None:
+            raise _closed()
+        try:
+            return await writer.run(fn)
+        except sqlite3.Error as error:
+            self._note_fault(error)
+            raise faults.to_caller(error) from error
+
+    async def checkpoint(self) -> None:
+        """Move committed pages into the file now; what was vacuumed away shrinks it only then."""
+        writer = self._writer
+        if self._closing or writer is None:
+            raise _closed()
+        await self._checkpoint(writer)
 
 
 def _touch(tx: Tx) -> None:
@@ -322,8 +353,24 @@ def _in_snapshot(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]
 
 def _checkpoint_now(conn: sqlite3.Connection, *, truncate: bool) -> None:
     crash.reach("db.before_checkpoint")
-    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)" if truncate else "PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    if truncate:
+        # It would wait for the readers, and every write behind it: a backup reads for long.
+        conn.execute("PRAGMA busy_timeout=0")
+        try:
+            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            conn.execute("PRAGMA busy_timeout=5000")
+    else:
+        conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     crash.reach("db.after_checkpoint")
+
+
+def _write_a_page(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA application_id=0")  # what it is already: the first page is written all the same
+
+
+def _closed() -> AlloydError:
+    return AlloydError(Code.UNAVAILABLE, "the database is closed", retry_after_s=5)
 
 
 def _last_checkpoint(conn: sqlite3.Connection) -> None:

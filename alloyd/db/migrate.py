@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from alloyd.db import faults
 from alloyd.errors import AlloydError, Code
 
 # In order; the frozen executable can't list a directory it does not know, so the files are named here.
 MIGRATIONS = ("0001_first.sql",)
 SCHEMA_VERSION = len(MIGRATIONS)
+
+_SCHEMA_HEAD = "-- The whole schema, as the migrations make it; to be read, never run. Made by `make docs`.\n\n"
 
 _PRAGMAS = ("PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 
@@ -53,9 +57,11 @@ def migrate(path: Path) -> MigrationPlan:
         for number, name in enumerate(todo.files, start=todo.from_version + 1):
             script = read_migration(name)
             conn.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
-    except BaseException:
+    except BaseException as error:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
+        if faults.is_disk_fault(error):
+            raise faults.to_caller(error) from error
         raise
     finally:
         conn.close()
@@ -75,6 +81,14 @@ def dump_schema(conn: sqlite3.Connection) -> str:
     return "".join(f"{sql};\n\n" for (sql,) in rows)
 
 
+def make_schema() -> str:
+    """What ``schema.sql`` has to hold: the schema of a new database."""
+    with closing(sqlite3.connect(":memory:")) as conn:
+        for name in MIGRATIONS:
+            conn.executescript(read_migration(name))
+        return _SCHEMA_HEAD + dump_schema(conn)
+
+
 def _read_version(path: Path) -> int:
     if not path.exists():
         return 0
@@ -92,3 +106,7 @@ def _check_integrity(conn: sqlite3.Connection) -> None:
     found = conn.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
         raise AlloydError(Code.UNAVAILABLE, "the database file is damaged; restore a backup", log=str(found))
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("schema.sql").write_text(make_schema(), encoding="utf-8")

@@ -73,7 +73,7 @@ def check_database(path: Path, keep_going: KeepGoing = go_on) -> int:
             except sqlite3.OperationalError:
                 keep_going()  # if it was this that stopped the check, it says so itself
                 raise
-            version: int = conn.execute("PRAGMA user_version").fetchone()[0]
+            version = read_schema_version(conn)
     except sqlite3.Error as error:
         raise AlloydError(Code.UNPROCESSABLE, "the database in it is damaged", log=str(error)) from error
     if found != "ok":
@@ -89,6 +89,12 @@ def open_copy(path: Path) -> sqlite3.Connection:
     conn = _open(path, "mode=ro&immutable=1")
     conn.execute("PRAGMA trusted_schema=OFF")
     return conn
+
+
+def read_schema_version(conn: sqlite3.Connection) -> int:
+    """The schema's version of a database."""
+    version: int = conn.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def check_space(directory: Path, bytes_needed: int, free_bytes_min: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,6 +14,16 @@ _ENCODER = msgspec.json.Encoder()
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 TERMINAL_RUN_KINDS = frozenset({"workflow.run.completed", "workflow.run.failed", "workflow.run.cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class AgedEvent:
+    """An event as retention looks at it."""
+
+    id: int
+    org_id: str
+    run_id: str | None
+    created_at: int
 
 
 class Event:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from alloyd.db.tx import Tx
-from alloyd.events.model import TERMINAL_RUN_KINDS, Event
+from alloyd.events.model import TERMINAL_RUN_KINDS, AgedEvent, Event
 
 _INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) VALUES"
 
@@ -83,6 +83,30 @@ def run_has_ended(conn: sqlite3.Connection, org_id: str, run_id: str) -> bool:
         "SELECT kind FROM events WHERE run_id = ? AND org_id = ? ORDER BY id DESC LIMIT 1", (run_id, org_id)
     ).fetchone()
     return row is not None and row[0] in TERMINAL_RUN_KINDS
+
+
+# The newest event stays whatever its age: ids go on from it, also after a restart.
+LIST_FROM = "SELECT id, org_id, run_id, created_at FROM events WHERE id > ? ORDER BY id LIMIT ?"
+DELETE_ONE = "DELETE FROM events WHERE id = ? AND org_id = ? AND id < (SELECT max(id) FROM events)"
+DELETE_OF_RUN = (
+    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = ? AND org_id = ? "
+    "AND id < (SELECT max(id) FROM events) LIMIT ?)"
+)
+
+
+def list_from(conn: sqlite3.Connection, after_id: int, limit: int) -> list[AgedEvent]:
+    """Events of all organizations as retention looks at them, oldest first."""
+    return [AgedEvent(*row) for row in conn.execute(LIST_FROM, (after_id, limit))]
+
+
+def delete_each(tx: Tx, events: Sequence[AgedEvent]) -> int:
+    """Delete events; how many were there."""
+    return tx.executemany(DELETE_ONE, [(event.id, event.org_id) for event in events]).rowcount
+
+
+def delete_of_run(tx: Tx, org_id: str, run_id: str, limit: int) -> int:
+    """Delete at most ``limit`` events of a run; how many were there."""
+    return tx.execute(DELETE_OF_RUN, (run_id, org_id, limit)).rowcount
 
 
 def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, str, int]) -> Event:

@@ -34,6 +34,11 @@ POINTS = (
     "engine.after_record",
     "engine.timer_fired",
     "trigger.before_answer",
+    "backup.written",
+    "backup.renamed",
+    "restore.unpacked",
+    "restore.before_switch",
+    "restore.after_switch",
 )
 
 

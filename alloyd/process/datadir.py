@@ -86,6 +86,8 @@ class DataDir:
         try:
             if not _take(fd, fcntl.LOCK_EX, LOCK_TRIES):
                 raise conflict(f"the data directory is in use by {_read_owner(fd)}")
+            if not os.path.samestat(os.fstat(fd), self.lock_file.stat()):
+                raise conflict("the data directory was replaced by another one just now; try again")
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()} {purpose}\n".encode(), 0)
         except BaseException as error:

@@ -20,11 +20,10 @@ LAYERS: Mapping[str, set[str]] = {
     "egress": {"kit", "errors"},
     "events": BOTTOM | {"db"},
     "process": {"kit", "errors", "config", "log"},
-    "backup": BOTTOM | {"db", "log"},
     "domain": BOTTOM | {"db", "events", "egress", "log"},
     "wire": BOTTOM | {"events", "domain", "log"},
-    "app": BOTTOM | {"backup", "config", "db", "egress", "events", "log", "process", "domain", "wire"},
-    "cli": BOTTOM | {"app", "backup", "config", "db", "egress", "events", "log", "process", "domain", "wire"},
+    "app": BOTTOM | {"config", "db", "egress", "events", "log", "process", "domain", "wire"},
+    "cli": BOTTOM | {"app", "config", "db", "egress", "events", "log", "process", "domain", "wire"},
     "__main__": {"cli", "process"},
 }
 
@@ -39,16 +38,22 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "users": {"orgs", "idempotency"},
     "keys": {"orgs", "authz", "idempotency"},
     "authz": set(),
+    "backups": set(),
     "idempotency": set(),
     "storage": {"orgs", "idempotency"},
     "operations": {"storage"},
     "workflows": {"operations"},
+    "retention": {"runs", "idempotency"},
     "runs": {"workflows", "operations", "idempotency"},
 }
 
-# What others see of a capability; operations also publish the list of all there are, and how one is checked.
+# What others see of a capability; operations also publish the list of all there are, and how one is checked; runs,
+# what retention may do with them.
 DOORS = {"model", "service"}
-MORE_DOORS: Mapping[str, set[str]] = {"operations": {"catalogue", "validation"}}
+MORE_DOORS: Mapping[str, set[str]] = {
+    "operations": {"catalogue", "validation"},
+    "runs": {"retention"},
+}
 
 CONTRACTS = {
     "private",

@@ -66,6 +66,10 @@ class OrgService:
             raise not_found("organization")
         return found
 
+    async def count(self) -> int:
+        """How many organizations there are; archived ones are not."""
+        return await self._database.read(store.count_active)
+
     async def list_all(self, limit: int, before_id: str | None = None) -> list[Organization]:
         """A page of all organizations, newest first, archived ones too."""
         return await self._database.read(lambda conn: store.list_before(conn, before_id, limit))

@@ -47,6 +47,12 @@ def exists_any(conn: sqlite3.Connection) -> bool:
     return conn.execute("SELECT 1 FROM organizations LIMIT 1").fetchone() is not None
 
 
+def count_active(conn: sqlite3.Connection) -> int:
+    """How many organizations are not archived."""
+    found: int = conn.execute("SELECT count(*) FROM organizations WHERE archived_at IS NULL").fetchone()[0]
+    return found
+
+
 def list_before(conn: sqlite3.Connection, before_id: str | None, limit: int) -> list[Organization]:
     """Organizations with ids below ``before_id`` (None: from the newest), newest first."""
     rows = conn.execute(

@@ -184,3 +184,14 @@ class Changes:
     timers_set: list[Step] = field(default_factory=list)
     timers_cleared: list[str] = field(default_factory=list)
     context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgedRun:
+    """A run as retention looks at it; ``ended_at`` is None while it is unfinished."""
+
+    seq: int
+    id: str
+    org_id: str
+    created_at: int
+    ended_at: int | None

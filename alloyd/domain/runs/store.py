@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from alloyd.db.tx import Tx
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
     ENCODER,
+    AgedRun,
     Attempt,
     Changes,
     RunFilter,
@@ -327,6 +328,61 @@ def find_next_deadline(conn: sqlite3.Connection) -> int | None:
     row = conn.execute("SELECT min(deadline_at) FROM runs WHERE ended_at IS NULL").fetchone()
     found: int | None = row[0]
     return found
+
+
+# -- retention: alloyd's own work, over all organizations ----------------------------------------------------------
+
+
+LIST_ALL_FROM = "SELECT seq, id, org_id, created_at, ended_at FROM runs WHERE seq > ? ORDER BY seq LIMIT ?"
+LIST_OF_ORG_FROM = (
+    "SELECT seq, id, org_id, created_at, ended_at FROM runs WHERE org_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+)
+FIND_NEXT_ORG = "SELECT min(org_id) FROM runs WHERE org_id > ?"
+COUNT_ENDED = "SELECT count(*) FROM runs WHERE org_id = ? AND state IN ('completed', 'failed', 'cancelled')"
+FIND_UNFINISHED = "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND ended_at IS NULL"
+DELETE_STEPS = (
+    "DELETE FROM run_steps WHERE (run_id, key) IN "
+    "(SELECT run_id, key FROM run_steps WHERE run_id = ? AND org_id = ? LIMIT ?)"
+)
+DELETE_TIMERS = "DELETE FROM timers WHERE run_id = ? AND org_id = ?"
+DELETE_RUN = "DELETE FROM runs WHERE id = ? AND org_id = ? AND ended_at IS NOT NULL"
+
+
+def list_all_from(conn: sqlite3.Connection, after_seq: int, limit: int) -> list[AgedRun]:
+    """Runs of all organizations in the order of their starts."""
+    return [AgedRun(*row) for row in conn.execute(LIST_ALL_FROM, (after_seq, limit))]
+
+
+def list_of_org_from(conn: sqlite3.Connection, org_id: str, after_seq: int, limit: int) -> list[AgedRun]:
+    """The organization's runs in the order of their starts."""
+    return [AgedRun(*row) for row in conn.execute(LIST_OF_ORG_FROM, (org_id, after_seq, limit))]
+
+
+def find_next_org(conn: sqlite3.Connection, after: str) -> str | None:
+    """The next organization that has runs, in the order of ids."""
+    found: str | None = conn.execute(FIND_NEXT_ORG, (after,)).fetchone()[0]
+    return found
+
+
+def count_ended(conn: sqlite3.Connection, org_id: str) -> int:
+    """How many ended runs the organization has."""
+    found: int = conn.execute(COUNT_ENDED, (org_id,)).fetchone()[0]
+    return found
+
+
+def find_unfinished(conn: sqlite3.Connection, run_ids: Collection[str]) -> set[str]:
+    """Which of ``run_ids``, of whatever organization (org_id), are runs that have not ended."""
+    rows = conn.execute(FIND_UNFINISHED, (ENCODER.encode(list(run_ids)).decode(),))
+    return {row[0] for row in rows}
+
+
+def delete_ended(tx: Tx, org_id: str, run_id: str, rows_max: int) -> int:
+    """Delete at most ``rows_max`` rows of a run that has ended, the run itself last; how many there were."""
+    deleted = tx.execute(DELETE_STEPS, (run_id, org_id, rows_max)).rowcount
+    if deleted < rows_max:
+        deleted += tx.execute(DELETE_TIMERS, (run_id, org_id)).rowcount
+        deleted += tx.execute(DELETE_RUN, (run_id, org_id)).rowcount
+    return deleted
 
 
 def _view(row: tuple[Any, ...]) -> RunView:

@@ -1,0 +1,1 @@
+"""Backups: database and files in one archive, made while the daemon works, checked, restored."""
