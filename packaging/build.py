@@ -37,18 +37,19 @@ def build_executable(environment: dict[str, str]) -> Path:
 
 
 def try_out(executable: Path) -> None:
-    """The executable has to say its version, with nothing of this machine's Python in reach."""
-    said = subprocess.run(
-        [executable, "version"],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=TRY_SECONDS_MAX,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-        cwd="/",
-    ).stdout
-    if version() not in said:
-        raise SystemExit(f"{executable} version said {said!r}, and not {version()}")
+    """The executable has to say its version, and its help, for which all of it is loaded."""
+    for arguments, expected in (("version", version()), ("--help", "serve")):
+        said = subprocess.run(
+            [executable, arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=TRY_SECONDS_MAX,
+            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+            cwd="/",
+        ).stdout
+        if expected not in said:
+            raise SystemExit(f"{executable} {arguments} said {said!r}, and not {expected}")
 
 
 def build_deb(executable: Path, environment: dict[str, str]) -> Path:

@@ -88,6 +88,9 @@ def seal() -> None:
     if own is None:
         return
     preloaded.load()
+    # The first process hands on what the terminal sends it; in its group, Ctrl-C would arrive twice and mean "at once".
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
     shutil.rmtree(own, ignore_errors=True)
     atexit.register(_give_back, own)
     sys.meta_path.insert(0, LateImports())

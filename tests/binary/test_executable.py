@@ -51,7 +51,7 @@ def test_upload_and_trigger_outlive_kill_9(start, hello_id, command):
     again.key = daemon.key
     assert again.request("GET", "/api/private/storage/download?path=a.bin")[1] == content
     command("run", "watch", run_id)
-    assert command("run", "show", run_id, "--json")["state"] == "completed"
+    assert command("run", "show", run_id, "--json")["status"] == "completed"
     assert again.stop() == 0
 
 
