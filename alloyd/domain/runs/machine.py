@@ -30,6 +30,7 @@ from alloyd.domain.runs.model import (
     TimerKind,
 )
 from alloyd.domain.workflows.model import ContextPath, Graph, Node, Policy
+from alloyd.kit.clock import rfc3339
 
 _DONE_FOR_DEPENDENTS = (StepState.COMPLETED, StepState.FAILED)
 
@@ -199,7 +200,7 @@ def wait_step(run: Run, key: str, fire_at: int, pending: Any, now: int) -> None:
     step.state = StepState.WAITING
     step.pending, step.encoded = pending, ENCODER.encode(pending)
     _set_timer(run, step, fire_at, TimerKind.DELAY)
-    _tell(run, "workflow.node.waiting", key, b'{"until":%d}' % fire_at)
+    _tell(run, "workflow.node.waiting", key, ENCODER.encode({"until": rfc3339(fire_at)}))
     settle_state(run, now)
 
 
