@@ -60,10 +60,10 @@ class Client:
         """The answer's ``data``. Raises Refused with the API's code and message, and NoDaemon."""
         return (await self._ask("GET", path, query))[0]
 
-    async def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """As :meth:`get`, with a JSON body; bytes are JSON already."""
+    async def post(self, path: str, body: Any = None, *, patience_s: float = ANSWER_TIMEOUT_S) -> Any:
+        """As :meth:`get`, with a JSON body; bytes are JSON already. The answer may take ``patience_s``."""
         content = body if isinstance(body, bytes) else msgspec.json.encode({} if body is None else body)
-        return (await self._ask("POST", path, None, content, headers))[0]
+        return (await self._ask("POST", path, None, content, patience_s))[0]
 
     async def patch(self, path: str, body: Any) -> Any:
         """As :meth:`post`."""
@@ -87,12 +87,11 @@ class Client:
         path: str,
         query: Query | None = None,
         content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        patience_s: float = ANSWER_TIMEOUT_S,
     ) -> tuple[Any, dict[str, str]]:
-        sent = dict(headers or {})
-        if content is not None:
-            sent["Content-Type"] = "application/json"
-        async with self._opened(method, path, query, data=content, headers=sent) as response:
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=patience_s)
+        async with self._opened(method, path, query, data=content, headers=headers, timeout=timeout) as response:
             return await _read_answer(response)
 
     @asynccontextmanager

@@ -16,10 +16,12 @@ from alloyd.cli.options import Command, Place, current_place, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.config import Config
 from alloyd.config.docs import render_example
+from alloyd.domain.backups.restoring import recover_cut_off_switch
 from alloyd.domain.keys.service import FirstKey
 from alloyd.errors import Code
 from alloyd.process.datadir import DataDir
 
+PRIVATE_UMASK = 0o077
 CONFIG_MODE = 0o600  # it may hold secrets
 
 
@@ -28,15 +30,17 @@ CONFIG_MODE = 0o600  # it may hold secrets
 def command(as_json: bool) -> None:
     """Make the data directory, the organization `default` and its owner key, without starting.
 
-    Where --config names a file that is missing, it is written with every setting and its default. The key, alone on
-    stdout, is shown this once. On a directory that is initialised already nothing changes.
+    Where --config names a file that is missing, it is written with every setting and its default. The key is shown
+    this once. On a directory that is initialised already nothing changes.
     """
     place = current_place()
     written = _write_config(place)
     if written is not None:
         hint(f"wrote {written}")
     config = place.load()
+    os.umask(PRIVATE_UMASK)
     with DataDir(config.data.dir) as data_dir:
+        recover_cut_off_switch(data_dir.root)
         for advice in data_dir.prepare():
             hint(advice)
         data_dir.lock(COMMAND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from alloyd.cli import completion, configuration, docs, doctor, init, maintenance, serve, status
+from alloyd.cli import completion, configuration, docs, doctor, init, maintenance, restore, serve, status
 from alloyd.cli.errors import (
     DONE,
     INTERRUPTED,
@@ -24,12 +25,12 @@ from alloyd.cli.errors import (
     Refused,
     Unsuccessful,
 )
-from alloyd.cli.live import events, key, org, run, storage, user, workflow
+from alloyd.cli.live import backup, events, key, org, run, storage, user, workflow
 from alloyd.cli.options import Command, Group, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.cli.version import version_line, versions
 from alloyd.config import ConfigFaults
-from alloyd.errors import AlloydError
+from alloyd.errors import AlloydError, Code
 from alloyd.process import unpacked
 
 PROGRAM = "alloyd"
@@ -67,6 +68,8 @@ COMMANDS: Sequence[click.Command] = (
     run.group,
     storage.group,
     events.group,
+    backup.command,
+    restore.command,
     maintenance.command,
     docs.command,
     completion.command,
@@ -111,6 +114,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             hint(fault)
     except AlloydError as error:
         _tell(error.code.value, error.message if error.log is None else f"{error.message} ({error.log})", error.details)
+    except (OSError, sqlite3.Error) as error:
+        hint(f"{PROGRAM}: {Code.UNAVAILABLE}: {type(error).__name__}: {error}")
     else:
         return result if isinstance(result, int) else DONE
     return REFUSED

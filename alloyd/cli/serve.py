@@ -7,7 +7,6 @@ import gc
 import os
 import resource
 import signal
-import sqlite3
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,13 +17,16 @@ from alloyd.app import App
 from alloyd.cli.errors import DONE, REFUSED, ReaderGone
 from alloyd.cli.offline import SERVE
 from alloyd.cli.options import Command, Place, current_place
-from alloyd.cli.output import hint, say
+from alloyd.cli.output import say
 from alloyd.config import Config, ConfigFaults
+from alloyd.domain.backups.restoring import recover_cut_off_switch
 from alloyd.log import configure_logging, get_logger, install_hooks
 from alloyd.process import unpacked
 from alloyd.process.datadir import DataDir
 from alloyd.process.notify import Notifier, watchdog
 
+# What the daemon makes is its user's alone.
+PRIVATE_UMASK: Final = 0o077
 OPEN_FILES_WANTED: Final = 65_536
 # The youngest generation is looked through after so many new objects (Python's own number is 700), the older ones as
 # seldom in proportion: requests make garbage that counting references frees, cycles are rare.
@@ -48,15 +50,14 @@ def command(host: str | None, port: int | None) -> int:
     configure_logging(config.log)
     install_hooks()
     _raise_open_files()
+    os.umask(PRIVATE_UMASK)
     with DataDir(config.data.dir) as data_dir:
+        if recover_cut_off_switch(data_dir.root):
+            _log.warning("a restore was cut off while it switched: the data of before it is back in place")
         for advice in data_dir.prepare():
             _log.warning(advice)
         data_dir.lock(SERVE)
-        try:
-            return uvloop.run(Daemon(place, flags, config, data_dir).run())
-        except (OSError, sqlite3.Error) as error:
-            hint(f"alloyd: cannot start: {type(error).__name__}: {error}")
-            return REFUSED
+        return uvloop.run(Daemon(place, flags, config, data_dir).run())
 
 
 class Daemon:
@@ -76,11 +77,13 @@ class Daemon:
         """Up, until a signal comes, and down; the exit code. Raises what keeps the daemon from starting."""
         self._take_signals()
         app = await App.open(self._config, self._data_dir)
+        grace_s: float | None = 0  # until it listens, nobody's work is worth waiting for: it runs again next time
         try:
             if app.first_key is not None:
                 _print_line(f"owner key: {app.first_key.issued.raw}")
                 _print_line("This key is shown only this once; keep it. `alloyd key create` makes others.")
             await self._listen(app)
+            grace_s = None
             tasks = [
                 asyncio.create_task(watchdog(self._notifier, WriterWatch(app).is_well), name="watchdog"),
                 asyncio.create_task(self._reload_whenever_asked(app), name="reload"),
@@ -92,7 +95,7 @@ class Daemon:
             _log.info("stopping", grace_s=app.live.current.engine.shutdown_grace_s)
             self._notifier.stopping("letting running steps end")
         finally:
-            await app.close()
+            await app.close(grace_s)
         _log.info("stopped")
         return DONE
 

@@ -21,7 +21,13 @@ group = Group("key", help="API keys.", example="alloyd key create --org acme --n
 @group.command("create", example="alloyd key create --org acme --name ci --scope private --expires 90d")
 @click.option("--name", required=True, help="What the key is for.")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="May be repeated; else private and control.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="member", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="member",
+    show_default=True,
+    help="What it may do.",
+)
 @click.option("--expires", type=DURATION, help="When the key ends, from now: 90d, 12h; else never.")
 @click.option("--description", help="More about it.")
 @org_option

@@ -34,8 +34,22 @@ def read_password(*, from_stdin: bool) -> str:
 
 @group.command("create", example="alloyd user create --email ada@example.com --org acme --role admin")
 @click.option("--email", required=True, help="E-mail address to sign in with.")
-@click.option("--org", "named", metavar="ORG", default=DEFAULT_SLUG, show_default=True, callback=check_org)
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="member", show_default=True)
+@click.option(
+    "--org",
+    "named",
+    metavar="ORG",
+    default=DEFAULT_SLUG,
+    show_default=True,
+    callback=check_org,
+    help="Organization, by id or slug.",
+)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="member",
+    show_default=True,
+    help="Standing there.",
+)
 @click.option("--name", help="Name for people.")
 @click.option("--platform-admin", is_flag=True, help="May read what goes beyond one organization.")
 @_from_stdin

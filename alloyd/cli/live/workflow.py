@@ -131,7 +131,7 @@ async def show_workflow(client: Client, workflow: str, version: int | None, as_j
 @group.command("export", example="alloyd workflow export order-sync --format yaml > order-sync.yaml")
 @click.argument("workflow")
 @_version
-@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="How.")
 @org_option
 @live()
 async def export_workflow(client: Client, workflow: str, version: int | None, form: str) -> None:
