@@ -89,15 +89,28 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, clock: Clock, settings: DatabaseSettings | None = None) -> Database:
-        """Open or make the file at ``path``. The schema is brought up by :mod:`alloyd.db.migrate` before this."""
+        """Open or make the file at ``path``. The schema is brought up by :mod:`alloyd.db.migrate` before this.
+
+        Raises ``unavailable`` for a full, failing or read-only disk, and for what is no database.
+        """
         database = cls(path, clock, settings or DatabaseSettings())
-        database._writer = await open_writer(path)
-        for _ in range(database._settings.readers):
-            reader = await open_reader(path)
-            database._readers.append(reader)
-            database._idle_readers.put_nowait(reader)
+        try:
+            await database._connect()
+        except (OSError, sqlite3.Error) as error:
+            await close_all([*database._readers, *([database._writer] if database._writer else [])])
+            reason = faults.describe(error) if isinstance(error, sqlite3.Error) else "the disk failed"
+            raise AlloydError(Code.UNAVAILABLE, f"the database can't be opened: {reason}", log=repr(error)) from error
         database._task = asyncio.create_task(database._write_loop(), name="db-writer")
         return database
+
+    async def _connect(self) -> None:
+        self._writer = await open_writer(self.path)
+        await self._writer.run(_begin_log)
+        await asyncio.to_thread(_sync_directory, self.path.parent)
+        for _ in range(self._settings.readers):
+            reader = await open_reader(self.path)
+            self._readers.append(reader)
+            self._idle_readers.put_nowait(reader)
 
     def connect_events(self, outbox: Outbox, publish: Published) -> None:
         """``outbox(tx)`` turns what a write emitted into rows; ``publish(events)`` gets them after the commit."""
@@ -337,6 +350,19 @@ class Database:
         if self._closing or writer is None:
             raise _closed()
         await self._checkpoint(writer)
+
+
+def _begin_log(conn: sqlite3.Connection) -> None:
+    conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the log's file is made with the first read
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names of the file and its log durable: SQLite does it too, but overlooks when that fails."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _touch(tx: Tx) -> None:
