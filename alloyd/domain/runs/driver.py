@@ -132,8 +132,10 @@ class Driver:
 
     def _take(self, key: str, now: int) -> None:
         run, node = self.run, self.run.graph.nodes[key]
+        before = run.steps.get(key)
         try:
-            wanted = attempt.is_wanted(run, node)
+            # Asked once: a step that is tried or run again was wanted, and may have been felt outside already.
+            wanted = (before is not None and before.attempt > 0) or attempt.is_wanted(run, node)
         except OperationError as error:
             machine.begin_step(run, key, now)
             machine.fail_step(run, key, attempt.to_step_error(error), now, retryable=False)
@@ -159,7 +161,7 @@ class Driver:
             try:
                 encoded = attempt.encode_output(outcome, self._means.settings.step_output_bytes_max)
                 if isinstance(outcome, Done):
-                    self._check_context(run.graph.nodes[key], outcome, encoded)
+                    self._check_context(run.graph.nodes[key], outcome)
             except OperationError as error:
                 outcome = error
         if isinstance(outcome, OperationError):
@@ -176,11 +178,14 @@ class Driver:
         else:
             machine.complete_step(run, key, outcome, encoded, now)
 
-    def _check_context(self, node: Node, done: Done, encoded: bytes) -> None:
+    def _check_context(self, node: Node, done: Done) -> None:
         if not done.context and not node.outputs:
             return
         bytes_max = self._means.settings.context_bytes_max
-        size = len(ENCODER.encode({**self.run.context, **(done.context or {})})) + len(encoded) * bool(node.outputs)
+        try:
+            size = len(ENCODER.encode(machine.context_after(self.run, node, done)))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise OperationError("bad_output", f"the context can't be written as JSON: {error}") from None
         if size > bytes_max:
             raise OperationError("context_too_large", f"the run's context would be larger than {bytes_max} bytes")
 

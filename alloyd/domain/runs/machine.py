@@ -6,7 +6,7 @@ recorded. Rules:
 1. A step is due when all its dependencies are settled. If one of them failed (and did not say ``continue``), or all of
    them were skipped or went another way, the step is skipped; else it is ready.
 2. A run ends when nothing is ready, running or waiting: failed if a step failed without ``continue``, else completed.
-3. ``workflow.finish`` ends the run at once; what has not run is skipped, what runs is cancelled.
+3. ``workflow.finish`` ends the run at once, as rule 2 says; what has not run is skipped, what runs is cancelled.
 4. An ended run never moves again.
 """
 
@@ -29,10 +29,10 @@ from alloyd.domain.runs.model import (
     StepState,
     TimerKind,
 )
-from alloyd.domain.workflows.model import ContextPath, Graph, Node, Policy
+from alloyd.domain.workflows.model import Graph, Node, Policy
 from alloyd.kit.clock import rfc3339
 
-_DONE_FOR_DEPENDENTS = (StepState.COMPLETED, StepState.FAILED)
+INTERRUPTED = StepError("interrupted", "the daemon stopped while the attempt was under way")
 
 
 class Run:
@@ -45,7 +45,6 @@ class Run:
         "ended_at",
         "error",
         "failed_step",
-        "finished",
         "graph",
         "id",
         "names",
@@ -90,13 +89,14 @@ class Run:
         self.output: Any = None
         self.error: StepError | None = None
         self.failed_step: str | None = None
-        self.finished = False
         self.ready: list[str] = []
         self.changes = Changes()
         outputs: dict[str, Any] = {}
         for key, step in self.steps.items():
-            if step.state in _DONE_FOR_DEPENDENTS:
-                outputs[key] = {"output": step.output, "state": step.state.value}
+            if step.state is StepState.COMPLETED:
+                outputs[key] = {"output": step.output, "state": "completed"}
+            elif step.state is StepState.FAILED:
+                outputs[key] = _failed_name(step.error)
         self.names: dict[str, Any] = {
             "trigger": trigger,
             "context": context,
@@ -127,7 +127,8 @@ class Run:
 def begin_run(run: Run, now: int) -> None:
     """From queued (or read back after a restart) to running; works out what is ready.
 
-    A step that was under way is made ready again: it runs again, at least once in all.
+    A step that was under way is made ready again: it runs again, at least once in all, and its interrupted attempt
+    is kept, but does not count against its retries.
     """
     resumed = run.started_at is not None
     run.state = RunState.RUNNING
@@ -138,11 +139,12 @@ def begin_run(run: Run, now: int) -> None:
         run.ready.extend(run.graph.roots)
         return
     for step in run.steps.values():
-        if step.state in (StepState.RUNNING, StepState.READY):
+        if step.state is StepState.RUNNING:
+            step.attempts = (*step.attempts, Attempt(step.attempt, step.started_at, now, INTERRUPTED))
             step.state = StepState.READY
+        if step.state is StepState.READY:
             run.ready.append(step.key)
-        elif step.state is StepState.FAILED and not _continues(run, step.key):
-            run.failed_step = run.failed_step or step.key
+    run.failed_step = _find_first_failed(run)
     for key in run.graph.order:
         if key not in run.steps:
             _consider(run, key, now)
@@ -180,15 +182,13 @@ def complete_step(run: Run, key: str, done: Done, encoded: bytes, now: int) -> N
     run.changes.steps[key] = step
     run.names["steps"][key] = {"output": done.output, "state": "completed"}
     _tell(run, "workflow.node.completed", key, b"{}")
-    run.changes.told.extend(done.events)
+    run.changes.events.extend(done.events)  # in their place: after the run's last event nobody listens any more
     node = run.graph.nodes[key]
-    if done.context:
-        _merge_context(run, done.context)
-    if node.outputs:
-        _write_outputs(run, node.outputs, done.output)
+    if done.context or node.outputs:
+        run.context = run.names["context"] = context_after(run, node, done)
+        run.changes.context = True
     if done.ends_run:
-        run.output, run.finished = done.output, True
-        _end(run, RunState.COMPLETED, now)
+        _end_settled(run, done.output, now)
         return
     _settle(run, key, now)
 
@@ -221,10 +221,11 @@ def fail_step(
     step = run.steps[key]
     _require(step, StepState.RUNNING, StepState.READY)
     policy = run.graph.nodes[key].policy
-    if retryable and step.attempt <= policy.max_retries:
+    failures = 1 + sum(1 for attempt in step.attempts if attempt.error.code != INTERRUPTED.code)
+    if retryable and failures <= policy.max_retries:
         step.attempts = (*step.attempts, Attempt(step.attempt, step.started_at, now, error))
         step.state, step.error = StepState.WAITING, error
-        delay = max(retry_delay_ms(policy, step.attempt, chance()), retry_after_ms or 0)
+        delay = max(retry_delay_ms(policy, failures, chance()), retry_after_ms or 0)
         _set_timer(run, step, now + delay, TimerKind.RETRY)
         _tell(
             run,
@@ -236,7 +237,7 @@ def fail_step(
         return
     step.state, step.error, step.ended_at = StepState.FAILED, error, now
     run.changes.steps[key] = step
-    run.names["steps"][key] = {"output": None, "state": "failed", "error": {"message": error.message}}
+    run.names["steps"][key] = _failed_name(error)
     _tell(run, "workflow.node.failed", key, ENCODER.encode({"attempt": step.attempt, "error": error}))
     if not _continues(run, key) and run.failed_step is None:
         run.failed_step = key
@@ -288,13 +289,7 @@ def settle_state(run: Run, now: int) -> None:
             run.state = RunState.WAITING
             _tell(run, "workflow.run.waiting")
         return
-    if run.failed_step is not None:
-        error = run.steps[run.failed_step].error or StepError("failed", "a step failed")
-        run.error = StepError(error.code, error.message, error.path, error.details, run.failed_step)
-        _end(run, RunState.FAILED, now)
-        return
-    run.output = _output(run)
-    _end(run, RunState.COMPLETED, now)
+    _end_settled(run, _output(run), now)
 
 
 def retry_delay_ms(policy: Policy, attempt: int, chance: float) -> int:
@@ -308,6 +303,32 @@ def retry_delay_ms(policy: Policy, attempt: int, chance: float) -> int:
 
 
 # -- what follows from a turn ---------------------------------------------------------------------------------------
+
+
+def _end_settled(run: Run, output: Any, now: int) -> None:
+    """The run has come to its end by itself: failed by its first failed step, else completed with ``output``."""
+    if run.failed_step is None:
+        run.output = output
+        _end(run, RunState.COMPLETED, now)
+        return
+    error = run.steps[run.failed_step].error or StepError("failed", "a step failed")
+    run.error = StepError(error.code, error.message, error.path, error.details, run.failed_step)
+    _end(run, RunState.FAILED, now)
+
+
+def _find_first_failed(run: Run) -> str | None:
+    """After a restart: the step that brings the run down, the earliest if there are several."""
+    failed = [
+        (step.ended_at or 0, run.graph.order.index(step.key), step.key)
+        for step in run.steps.values()
+        if step.state is StepState.FAILED and not _continues(run, step.key)
+    ]
+    return min(failed)[2] if failed else None
+
+
+def _failed_name(error: StepError | None) -> dict[str, Any]:
+    """What expressions see of a step that failed."""
+    return {"output": None, "state": "failed", "error": {"message": error.message if error else ""}}
 
 
 def _settle(run: Run, key: str, now: int) -> None:
@@ -388,16 +409,13 @@ def _output(run: Run) -> Any:
     return done
 
 
-def _merge_context(run: Run, values: dict[str, Any]) -> None:
-    run.context = {**run.context, **values}
-    run.names["context"] = run.context
-    run.changes.context = True
-
-
-def _write_outputs(run: Run, outputs: tuple[ContextPath, ...], output: Any) -> None:
-    for target in outputs:
-        value = output.get(target.name) if isinstance(output, dict) else None
-        _merge_context(run, _placed(run.context, target.keys, value))
+def context_after(run: Run, node: Node, done: Done) -> dict[str, Any]:
+    """The run's context as ``done`` leaves it: merged with what the step says, then its outputs put in place."""
+    context = {**run.context, **(done.context or {})}
+    for target in node.outputs:
+        value = done.output.get(target.name) if isinstance(done.output, dict) else None
+        context = _placed(context, target.keys, value)
+    return context
 
 
 def _placed(inside: Any, keys: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -426,8 +444,3 @@ def _tell(run: Run, kind: str, key: str | None = None, payload: bytes = b"{}") -
 def _require(step: Step, *states: StepState) -> None:
     if step.state not in states:
         raise AssertionError(f"step {step.key} is {step.state}, not {' or '.join(states)}")
-
-
-def node_of(run: Run, key: str) -> Node:
-    """The definition of a step."""
-    return run.graph.nodes[key]

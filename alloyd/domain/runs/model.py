@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from alloyd.events.model import Event
+
 ENCODER = msgspec.json.Encoder()
 
 
@@ -179,8 +181,8 @@ class Changes:
     """What one turn of the machine changed, to be recorded in one commit."""
 
     steps: dict[str, Step] = field(default_factory=dict)
-    events: list[tuple[str, str | None, bytes]] = field(default_factory=list)  # kind, node key, payload
-    told: list[Any] = field(default_factory=list)  # events that steps emitted themselves
+    # In the order in which they are told: the machine's (kind, node key, payload), and events that steps emitted.
+    events: list[tuple[str, str | None, bytes] | Event] = field(default_factory=list)
     timers_set: list[Step] = field(default_factory=list)
     timers_cleared: list[str] = field(default_factory=list)
     context: bool = False

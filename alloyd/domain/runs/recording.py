@@ -25,10 +25,11 @@ def record(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> list[boo
     for run, changes in open_turns:
         org_id, run_id, workflow_id = run.org_id, run.id, run.workflow_id
         tx.outbox.extend(
-            Event(org_id, kind, run_id, payload, run_id=run_id, workflow_id=workflow_id, node_key=key)
-            for kind, key, payload in changes.events
+            Event(org_id, told[0], run_id, told[2], run_id=run_id, workflow_id=workflow_id, node_key=told[1])
+            if isinstance(told, tuple)
+            else told
+            for told in changes.events
         )
-        tx.outbox.extend(changes.told)
     return [run.id not in ended for run, _changes in turns]
 
 
