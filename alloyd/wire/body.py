@@ -67,6 +67,8 @@ def check_json_type(request: web.Request) -> None:
 def decode_json(data: bytes, decoder: msgspec.json.Decoder[Any], depth_max: int) -> Any:
     """``data`` as the decoder's type. Raises ``bad_request`` that names the field at fault."""
     try:
+        if not data.isascii():
+            data.decode()  # msgspec does not look into members that the type does not name
         value = decoder.decode(data)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None

@@ -23,7 +23,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _MS = timedelta(milliseconds=1)
 
 
-class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new key. Without `scopes` it gets those of the creating key, without `role` it is a member.
 
     The answer to a repeat with the same `idempotency_key` is the same key and status, but `key` is null: the raw key

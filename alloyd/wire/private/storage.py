@@ -42,21 +42,21 @@ class PathQuery(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-class NewFolder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewFolder(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /folder``: ``name`` in the folder ``path``."""
 
     name: str
     path: str = "/"
 
 
-class Rename(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rename(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /rename``."""
 
     path: str
     new_name: str
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Move(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /move``: ``dest_path`` is the folder that it goes into."""
 
     source_path: str

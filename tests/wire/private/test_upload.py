@@ -51,6 +51,7 @@ async def post(client: Client, body: bytes | Any, **headers: str) -> tuple[int, 
         (part("file", b"abc", "; filename=\"x\"; filename*=UTF-8''%E2%82%AC%20rates.txt"), "€ rates.txt"),
         (part("file", b"abc", "; filename*=UTF-8''a%2Fb.txt"), "b.txt"),
         (file(b"abc"), "a.txt"),
+        (part("org_id", b"two") + file() + part("overwrite", b"false"), "a.txt"),  # a client's own fields say nothing
     ],
 )
 async def test_stored(client: Client, backend: Backend, body: bytes, path: str) -> None:
@@ -84,7 +85,6 @@ async def test_stored(client: Client, backend: Backend, body: bytes, path: str) 
         (part("path", b"\xff") + file() + END, "path"),
         (part("path", b"p" * 5000) + file() + END, "path"),
         (part("path", "/".join("d" * 64).encode()) + file() + END, "path"),
-        (file() + part("org_id", b"two") + END, "org_id"),
         (b"".join(part("path", b"a") for _ in range(30)) + END, "path"),
         (file(), "body"),
         (file() + b"--XX", "body"),
