@@ -44,7 +44,7 @@ format: $(VENV)/.dev-stamp ## Format the code and mend what the linter can
 
 .PHONY: bench
 bench: $(VENV)/.dev-stamp ## Measure this machine; prints figures and asserts nothing
-	$(BIN)/alloyd bench
+	$(BIN)/python -m tests.bench
 
 .PHONY: package
 package: $(VENV)/.dev-stamp ## Build dist/alloyd and the Debian package
