@@ -128,7 +128,9 @@ class Database:
                 await self._writer.run(_last_checkpoint)
             except sqlite3.Error as error:  # what is committed is in the log, and is read from there
                 self._note_fault(error)
-            await close_all([*self._readers, self._writer])
+            # The last one to close takes the log away, which a reader may not: so readers first.
+            await close_all(self._readers)
+            await close_all([self._writer])
         self._readers.clear()
         self._writer = None
 

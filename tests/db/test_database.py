@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from alloyd.db import Database, DatabaseSettings
+from alloyd.db.connection import ThreadConnection
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.clock import ManualClock
 
@@ -180,6 +181,22 @@ async def test_closing_finishes_what_waits_and_refuses_the_rest(path):
     await asyncio.gather(first, closing, *waiting)
     assert read_beside(path) >= {f"k{number}" for number in range(5)}
     assert not path.with_name("alloyd.db-wal").exists()
+
+
+async def test_the_writer_is_the_last_to_close(path, monkeypatch):
+    # A reader may not take the log away: were it the last, the files beside the database would stay.
+    database = await Database.open(path, ManualClock(), DatabaseSettings(readers=3))
+    writer, really_close, closed = database._writer, ThreadConnection.close, []
+
+    async def close(self):
+        assert self is not writer or len(closed) == 3
+        await really_close(self)
+        closed.append(self)
+
+    monkeypatch.setattr(ThreadConnection, "close", close)
+    await database.close()
+    assert closed[-1] is writer
+    assert not path.with_name("alloyd.db-shm").exists()
 
 
 async def test_readers_can_not_write(database):
