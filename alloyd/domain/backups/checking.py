@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -68,7 +69,10 @@ def read_archive(path: Path, database: Path, keep: Keep, keep_going: KeepGoing =
         if check_database(database, keep_going) != manifest.schema_version:
             raise damaged("the database in it has another schema than the manifest says")
         lines.seek(0)
-        _compare_with_rows(database, lines, manifest)
+        try:
+            _compare_with_rows(database, lines, manifest)
+        except sqlite3.Error as error:
+            raise damaged("the database in it can't be read", str(error)) from error
     return manifest
 
 
