@@ -44,7 +44,17 @@ def command(as_json: bool) -> None:
         for advice in data_dir.prepare():
             hint(advice)
         data_dir.lock(COMMAND)
-        first = asyncio.run(_open_once(config, data_dir))
+        asyncio.run(_open_once(config, data_dir, as_json=as_json))
+
+
+async def _open_once(config: Config, data_dir: DataDir, *, as_json: bool) -> None:
+    async with own_app(config, data_dir, works=False, tells_first_key=False) as app:
+        _tell(app.first_key, data_dir, as_json=as_json)
+        if app.first_key is not None:
+            await app.keys.note_first_key_told()
+
+
+def _tell(first: FirstKey | None, data_dir: DataDir, *, as_json: bool) -> None:
     if as_json:
         made = None if first is None else {"organization_id": first.org.id, "key": first.issued.raw}
         print_json({"data_dir": str(data_dir.root), "created": first is not None, "owner": made})
@@ -54,11 +64,6 @@ def command(as_json: bool) -> None:
         hint(f"initialised {data_dir.root} with the organization `{first.org.slug}` and the workflow `hello`")
         hint("The owner key is shown only this once; keep it. `alloyd serve` starts the daemon.")
         say(f"owner key: {first.issued.raw}")
-
-
-async def _open_once(config: Config, data_dir: DataDir) -> FirstKey | None:
-    async with own_app(config, data_dir, works=False, tells_first_key=False) as app:
-        return app.first_key
 
 
 def _write_config(place: Place) -> Path | None:

@@ -58,6 +58,7 @@ async def own_app(
     try:
         if app.first_key is not None and tells_first_key:
             tell_first_key(app.first_key)
+            await app.keys.note_first_key_told()
         await app.listen_socket()
         yield app
     finally:

@@ -82,6 +82,7 @@ class Daemon:
             if app.first_key is not None:
                 _print_line(f"owner key: {app.first_key.issued.raw}")
                 _print_line("This key is shown only this once; keep it. `alloyd key create` makes others.")
+                await app.keys.note_first_key_told()
             await self._listen(app)
             grace_s = None
             tasks = [

@@ -402,5 +402,7 @@ def _closed() -> AlloydError:
 
 
 def _last_checkpoint(conn: sqlite3.Connection) -> None:
+    crash.reach("db.before_last_checkpoint")
     conn.execute("PRAGMA optimize")
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    crash.reach("db.after_last_checkpoint")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alloyd.db import faults
 from alloyd.errors import AlloydError, Code
+from alloyd.kit import crash
 
 # In order; the frozen executable can't list a directory it does not know, so the files are named here.
 MIGRATIONS = ("0001_first.sql",)
@@ -56,7 +57,10 @@ def migrate(path: Path) -> MigrationPlan:
             _check_integrity(conn)
         for number, name in enumerate(todo.files, start=todo.from_version + 1):
             script = read_migration(name)
-            conn.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
+            conn.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};")
+            crash.reach("migrate.before_commit")
+            conn.execute("COMMIT")
+            crash.reach("migrate.after_commit")
     except BaseException as error:
         if conn.in_transaction:
             conn.execute("ROLLBACK")

@@ -19,6 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from alloyd.errors import AlloydError, Code
+from alloyd.kit import crash
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.log import get_logger
 from alloyd.principal import Principal
@@ -129,6 +130,7 @@ class Server:
                         body.check_json_type(request)
                     call.body = body.decode_json(call.body_bytes, decoder, depth_max)
                 value = await handler(call)
+                crash.reach("wire.before_answer")
                 if isinstance(value, web.StreamResponse):
                     response = value
                 else:

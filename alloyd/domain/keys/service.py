@@ -21,6 +21,7 @@ from alloyd.domain.orgs.service import OrgService
 from alloyd.errors import AlloydError, Code, bad_request, conflict, not_found
 from alloyd.events.hub import Hub
 from alloyd.events.model import Event
+from alloyd.kit import crash
 from alloyd.kit.clock import Clock
 from alloyd.kit.ids import new_id
 from alloyd.kit.text import fault_of_line
@@ -224,17 +225,34 @@ class KeyService:
     async def bootstrap(self) -> FirstKey | None:
         """On the first start of an empty directory: the organization `default` and its owner's key. None later on.
 
-        Emits ``organization.created`` and ``api_key.created``.
+        Whoever shows the key says so with :meth:`note_first_key_told`. Until then each start makes another one: nobody
+        may have seen those before. They go on working, for somebody may. Emits ``organization.created`` and
+        ``api_key.created``.
         """
 
         def write(tx: Tx) -> FirstKey | None:
-            if orgs.exists_any(tx):
+            untold_id = store.find_untold_org(tx)
+            if untold_id is not None:
+                org = orgs.get_within(tx.conn, untold_id)
+            elif not orgs.exists_any(tx):
+                org = orgs.insert(tx, DEFAULT_SLUG, "Default")
+            else:
                 return None
-            org = orgs.insert(tx, DEFAULT_SLUG, "Default")
+            if org.archived_at is not None:
+                return None
             new = CreateKey("owner", tuple(sorted(SURFACE_SCOPES)), Role.OWNER, None, "made at the first start")
+            store.note_untold_org(tx, org.id)
             return FirstKey(org, _issue(tx, org.id, "system", new))
 
-        return await self._database.write(write)
+        first = await self._database.write(write)
+        if first is not None:
+            crash.reach("first_key.made")
+        return first
+
+    async def note_first_key_told(self) -> None:
+        """The key that :meth:`bootstrap` made was shown: no later start makes another one."""
+        crash.reach("first_key.told")
+        await self._database.write(store.forget_untold_org)
 
     # -- ending ----------------------------------------------------------------------------------------------
 

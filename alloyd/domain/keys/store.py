@@ -144,3 +144,23 @@ def update_last_used(tx: Tx, used: Iterable[tuple[int, str, str]]) -> None:
 
 def _key(row: Any) -> ApiKey:
     return ApiKey(row[0], row[1], row[2], row[3], row[4], _SCOPES.decode(row[5]), Role(row[6]), *row[7:13])
+
+
+# In the table of notes: the organization whose first key was made, and perhaps shown to nobody yet.
+_UNTOLD = "first_key_untold"
+
+
+def find_untold_org(tx: Tx) -> str | None:
+    """The id of the organization whose first key may not have been shown."""
+    row = tx.execute("SELECT value FROM meta WHERE key = ?", (_UNTOLD,)).fetchone()
+    return None if row is None else row[0]
+
+
+def note_untold_org(tx: Tx, org_id: str) -> None:
+    """The organization's first key is made; it still has to be shown."""
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_UNTOLD, org_id))
+
+
+def forget_untold_org(tx: Tx) -> None:
+    """The first key was shown."""
+    tx.execute("DELETE FROM meta WHERE key = ?", (_UNTOLD,))

@@ -174,6 +174,7 @@ class BlobStore:
         directory = self.blobs_dir / shard
         if shard not in self._durable_shards:
             directory.mkdir(mode=0o700, exist_ok=True)
+            crash.reach("blob.folder_made")
             self.sync_directory(self.blobs_dir)
             self._durable_shards.add(shard)
         return directory

@@ -235,10 +235,30 @@ async def test_bootstrap_once(world: World) -> None:
     )
     assert await world.signed_in(first.issued, "private") is not None
     assert await world.orgs.get_default() == first.org
+    await world.keys.note_first_key_told()
     assert await world.keys.bootstrap() is None
     await world.orgs.archive("default")
     assert await world.keys.bootstrap() is None
     assert await world.kinds() == ["organization.created", "api_key.created", "organization.archived"]
+
+
+async def test_a_first_key_that_may_not_have_been_shown_is_made_anew(world: World) -> None:
+    first = await world.keys.bootstrap()
+    again = await world.keys.bootstrap()
+    assert first is not None
+    assert again is not None
+    assert again.org == first.org
+    assert again.issued.raw != first.issued.raw
+    for issued in (first.issued, again.issued):  # the first one may have been shown after all
+        assert await world.signed_in(issued, "private") is not None
+    await world.keys.note_first_key_told()
+    assert await world.keys.bootstrap() is None
+
+
+async def test_an_archived_organization_gets_no_first_key(world: World) -> None:
+    assert await world.keys.bootstrap() is not None
+    await world.orgs.archive("default")
+    assert await world.keys.bootstrap() is None
 
 
 async def test_raw_key_is_nowhere_to_be_read(world: World, org: Organization, caplog: pytest.LogCaptureFixture) -> None:

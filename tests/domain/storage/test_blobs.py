@@ -61,6 +61,7 @@ async def test_order_of_the_steps(backend: Backend, monkeypatch: pytest.MonkeyPa
         "blob.created",
         "blob.written",
         "blob.fsynced",
+        "blob.folder_made",
         "blob.renamed",
         "blob.directory_fsynced",
         "storage.before_swap",
