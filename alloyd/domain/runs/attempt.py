@@ -81,7 +81,7 @@ def compute(run: Run, node: Node, attempt: int, services: Services) -> Outcome:
 
 async def execute(run: Run, node: Node, attempt: int, services: Services) -> Outcome:
     """Run an operation with effects, under its timeout. Raises :class:`OperationError`; a cancel passes through."""
-    timeout_ms = node.policy.timeout_ms or 0
+    timeout_ms = node.policy.timeout_ms
     try:
         context, config = prepare(run, node, attempt, services)
         assert node.operation.execute is not None

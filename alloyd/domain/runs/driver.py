@@ -52,7 +52,7 @@ class Means:
 class Driver:
     """One run under way. ``on_idle(driver)`` is called once, when it has ended, waits, or was let go."""
 
-    __slots__ = ("_closed", "_inbox", "_means", "_on_idle", "_recording", "_starting", "_tasks", "run")
+    __slots__ = ("_closed", "_inbox", "_means", "_on_idle", "_recording", "_starting", "_tasks", "ended", "run")
 
     def __init__(self, run: Run, means: Means, on_idle: Callable[[Driver], None]) -> None:
         self.run = run
@@ -63,6 +63,7 @@ class Driver:
         self._starting: list[str] = []
         self._recording = False
         self._closed = False
+        self.ended = False  # durably, by its own steps
 
     # -- from outside ----------------------------------------------------------------------------------------
 
@@ -212,6 +213,7 @@ class Driver:
         crash.reach("engine.after_record")
         self._recording = False
         if not future.result() or self.run.state in ENDED:
+            self.ended = future.result()
             self._let_go()
             return
         starting, self._starting = self._starting, []

@@ -39,6 +39,7 @@ class OrgQueue:
     overflow: bool = False  # more is in the table than in memory
     more_came: bool = False
     refilling: bool = False
+    left: set[str] = field(default_factory=set)  # runs that were done with while the table was read
     last_seq: int = 0
 
     @property
@@ -106,13 +107,15 @@ class RunQueue:
     def begin_refill(self, queue: OrgQueue) -> None:
         """The table is about to be read from ``queue.last_seq`` on."""
         queue.refilling, queue.more_came = True, False
+        queue.left.clear()
 
     def end_refill(self, queue: OrgQueue, page: list[Seed], complete: bool) -> None:
         """``page`` was read; ``complete`` when it was the last one."""
         queue.refilling = False
         for seed in page:
             queue.last_seq = max(queue.last_seq, seed.seq)
-            self._append(queue, seed)
+            if seed.run_id not in queue.left:
+                self._append(queue, seed)
         if complete and not queue.more_came:
             queue.overflow = False
 
@@ -125,7 +128,8 @@ class RunQueue:
                 return  # taken already, and counted off then
             queue.seeds.remove(seed)
             self._known.discard(run_id)
-        queue.queued = max(0, queue.queued - 1)
+        self._note_left(queue, run_id)
+        queue.queued -= 1
 
     def take(self) -> Seed | None:
         """The next run to drive; None when nobody has one that may run now."""
@@ -136,7 +140,7 @@ class RunQueue:
                 seed = queue.seeds.popleft()
                 queue.running += 1
                 if seed.counted:
-                    queue.queued = max(0, queue.queued - 1)
+                    queue.queued -= 1  # below zero for an instant, when the table was quicker than the commit's hook
                 return seed
         return None
 
@@ -145,6 +149,12 @@ class RunQueue:
         queue = self.org(org_id)
         queue.running -= 1
         self._known.discard(run_id)
+        self._note_left(queue, run_id)
+
+    @staticmethod
+    def _note_left(queue: OrgQueue, run_id: str) -> None:
+        if queue.refilling:  # the page that is being read may still hold it
+            queue.left.add(run_id)
 
     def _append(self, queue: OrgQueue, seed: Seed) -> None:
         if seed.run_id in self._known:

@@ -18,6 +18,7 @@ log = get_logger("alloyd.runs")
 
 HORIZON_MS = 60_000
 PAGE = 5_000
+OVERDUE_PAGE = 250  # ended together, so that they share commits
 _RETRY_S = 1.0
 
 
@@ -36,20 +37,26 @@ class Scheduler:
         self._wake_run = wake
         self._expire_run = expire
         self._heap: list[tuple[int, str, str]] = []
-        self._horizon = -1  # timers up to here are in the heap
+        self._in_heap: set[tuple[int, str]] = set()
+        self._read_to = (-1, 0)  # timers of the table up to here, by time and id, have been in the heap
+        self._covered = -1  # new timers up to here have to be put into the heap by whoever sets them
         self._next_deadline: int | None = None
         self._changed = asyncio.Event()
         self.alive = True
 
     def add_timer(self, org_id: str, run_id: str, fire_at: int) -> None:
-        """A timer was recorded, at ``fire_at`` ms since the epoch."""
-        if fire_at <= self._horizon:
-            heapq.heappush(self._heap, (fire_at, org_id, run_id))
-            if self._heap[0][0] == fire_at:
-                self._changed.set()
+        """A timer stands in the table, at ``fire_at`` ms since the epoch. Telling it twice is the same as once."""
+        if fire_at > self._covered or (fire_at, run_id) in self._in_heap:
+            return
+        heapq.heappush(self._heap, (fire_at, org_id, run_id))
+        self._in_heap.add((fire_at, run_id))
+        if self._heap[0][0] == fire_at:
+            self._changed.set()
 
-    def add_deadline(self, deadline_at: int) -> None:
+    def add_deadline(self, deadline_at: int | None) -> None:
         """A run was queued that has to be done by ``deadline_at``."""
+        if deadline_at is None:
+            return
         if self._next_deadline is None or deadline_at < self._next_deadline:
             self._next_deadline = deadline_at
             self._changed.set()
@@ -60,7 +67,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """The loop; ends only when it is cancelled. What fails is tried again."""
-        self._next_deadline = await self._database.read(store.find_next_deadline)
+        self._next_deadline = self._clock.now_ms()  # makes the first turn look
         while True:
             try:
                 await self._turn()
@@ -73,10 +80,11 @@ class Scheduler:
     async def _turn(self) -> None:
         self._changed.clear()
         now = self._clock.now_ms()
-        if now + HORIZON_MS // 2 >= self._horizon:
+        if now + HORIZON_MS // 2 >= self._read_to[0]:
             await self._load(now + HORIZON_MS)
         while self._heap and self._heap[0][0] <= now:
-            _fire_at, org_id, run_id = heapq.heappop(self._heap)
+            fire_at, org_id, run_id = heapq.heappop(self._heap)
+            self._in_heap.discard((fire_at, run_id))
             self._wake_run(org_id, run_id)
         if self._next_deadline is not None and self._next_deadline <= now:
             await self._expire_overdue(now)
@@ -84,22 +92,31 @@ class Scheduler:
 
     async def _load(self, until_ms: int) -> None:
         """Bring the timers up to ``until_ms`` into the heap, a page at most; the rest at the next turn."""
-        page = await self._database.read(lambda conn: store.list_timers(conn, self._horizon, until_ms, PAGE))
-        known = {(entry[0], entry[2]) for entry in self._heap}
+        # From here on, for what is committed while the table is read is not on the page.
+        self._covered = max(self._covered, until_ms)
+        after = self._read_to
+        page = await self._database.read(lambda conn: store.list_timers(conn, after, until_ms, PAGE))
         for timer in page:
-            if (timer.fire_at, timer.run_id) not in known:
-                heapq.heappush(self._heap, (timer.fire_at, timer.org_id, timer.run_id))
-        # A full page may have been cut between timers of one millisecond: those come again with the next page.
-        self._horizon = until_ms if len(page) < PAGE else page[-1].fire_at - 1
+            self.add_timer(timer.org_id, timer.run_id, timer.fire_at)
+        self._read_to = (until_ms, 1 << 62) if len(page) < PAGE else (page[-1].fire_at, page[-1].id)
 
     async def _expire_overdue(self, now: int) -> None:
-        overdue = await self._database.read(lambda conn: store.list_overdue(conn, now, PAGE))
-        for org_id, run_id in overdue:
-            await self._expire_run(org_id, run_id)
-        self._next_deadline = await self._database.read(store.find_next_deadline)
+        try:
+            overdue = await self._database.read(lambda conn: store.list_overdue(conn, now, OVERDUE_PAGE))
+            ended = await asyncio.gather(
+                *(self._expire_run(org_id, run_id) for org_id, run_id in overdue), return_exceptions=True
+            )
+            self._next_deadline = None  # before it is read: a run may be queued meanwhile
+            self.add_deadline(await self._database.read(store.find_next_deadline))
+        except BaseException:
+            self._next_deadline = now
+            raise
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
 
     def _next_due(self) -> int:
-        due = self._horizon - HORIZON_MS // 2
+        due = self._read_to[0] - HORIZON_MS // 2
         if self._heap:
             due = min(due, self._heap[0][0])
         if self._next_deadline is not None:

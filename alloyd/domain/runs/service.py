@@ -20,6 +20,7 @@ from alloyd.domain.runs.model import (
     RunView,
     Started,
     StartRun,
+    Step,
     StepError,
     StepState,
     StepView,
@@ -76,6 +77,7 @@ class RunService:
         self._settings = settings
         self._disk_guard = disk_guard
         self._buckets: dict[str, _Bucket] = {}
+        self._coming: dict[str, set[str]] = {}  # by organization: runs admitted, but not in the engine's queue yet
         self._next_seq = 0
         self._starts: GroupedWrite[tuple[NewRun, Runnable], Started] = GroupedWrite(database, self._write_starts)
         engine.end_overdue = self._end_overdue
@@ -102,38 +104,64 @@ class RunService:
         runnable = self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
         if runnable is None:
             runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
-        if once is None:
-            self._admit(principal.org_id)
-            new = self._new_run(principal, command, runnable, run_id or new_id(), queued=True)
-            return await self._starts.submit((new, runnable))
+        org_id, run_id = principal.org_id, run_id or new_id()
+        refusal = self._admit(org_id, run_id)
+        try:
+            if once is None:
+                if refusal is not None:
+                    raise refusal
+                new = self._new_run(principal, command, runnable, run_id, queued=True)
+                return await self._starts.submit((new, runnable))
+            started = await self._database.write(
+                lambda tx: self._start_once(tx, principal, command, runnable, once, run_id, refusal)
+            )
+        finally:
+            self._forget_coming(org_id, run_id)
+        if not started.created and refusal is None:
+            self._give_back(org_id)
+        return started
 
-        def write(tx: Tx) -> Started:
-            known = idempotency.find_made(tx, principal.org_id, once)
-            if known is not None:
-                view = store.find_run(tx.conn, principal.org_id, known)
-                return Started(known, (view and view.queued_at) or tx.now, created=False)
-            self._admit(principal.org_id)
-            new = self._new_run(principal, command, runnable, run_id or new_id(), queued=True)
-            (started,) = self._write_starts(tx, [(new, runnable)])
-            idempotency.remember_made(tx, principal.org_id, once, started.run_id)
-            return started
-
-        return await self._database.write(write)
+    def _start_once(
+        self,
+        tx: Tx,
+        principal: Principal,
+        command: StartRun,
+        runnable: Runnable,
+        once: Once,
+        run_id: str,
+        refusal: AlloydError | None,
+    ) -> Started:
+        """A copy of a request that has been answered gets that answer, whatever the bounds say by now."""
+        known = idempotency.find_made(tx, principal.org_id, once)
+        if known is not None:
+            view = store.find_run(tx.conn, principal.org_id, known)
+            return Started(known, (view and view.queued_at) or tx.now, created=False)
+        if refusal is not None:
+            raise refusal
+        new = self._new_run(principal, command, runnable, run_id, queued=True)
+        (started,) = self._write_starts(tx, [(new, runnable)])
+        idempotency.remember_made(tx, principal.org_id, once, started.run_id)
+        return started
 
     async def create(self, principal: Principal, command: StartRun, once: Once | None = None) -> RunDetail:
         """Make a run that does not start yet. Raises as :meth:`start`. Emits ``workflow.run.created``."""
         runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
 
+        org_id, run_id = principal.org_id, new_id()
+        refusal = self._admit(org_id, run_id)
+        self._forget_coming(org_id, run_id)  # it does not join the queue yet
+
         def write(tx: Tx) -> str:
-            known = idempotency.find_made(tx, principal.org_id, once)
+            known = idempotency.find_made(tx, org_id, once)
             if known is not None:
                 return known
-            self._admit(principal.org_id)
-            new = self._new_run(principal, command, runnable, new_id(), queued=False)
+            if refusal is not None:
+                raise refusal
+            new = self._new_run(principal, command, runnable, run_id, queued=False)
             store.insert_runs(tx, [new], self._take_seqs(1))
-            tx.emit(_event(new.org_id, "workflow.run.created", new.id, new.workflow_id))
-            idempotency.remember_made(tx, principal.org_id, once, new.id)
-            return new.id
+            tx.emit(_event(org_id, "workflow.run.created", run_id, new.workflow_id))
+            idempotency.remember_made(tx, org_id, once, run_id)
+            return run_id
 
         return await self.get(principal, await self._database.write(write))
 
@@ -144,39 +172,74 @@ class RunService:
         """
         org_id = principal.org_id
         run = (await self.get(principal, run_id)).run
+        if run.state is not RunState.PENDING:
+            raise _not_pending(run)
         graph = await self._workflows.get_graph(org_id, run.workflow_id, run.version)
-        self._admit(org_id)
+        refusal = self._admit(org_id, run_id)
+        if refusal is not None:
+            raise refusal
 
         def write(tx: Tx) -> None:
             deadline_at = tx.now + self._deadline_ms(graph)
             if not store.mark_queued(tx, org_id, run_id, deadline_at):
-                view = store.find_run(tx.conn, org_id, run_id)
-                raise conflict(f"the run is {view.state.value if view else 'gone'}, not pending")
+                raise _not_pending(store.find_run(tx.conn, org_id, run_id))
             tx.emit(_event(org_id, _QUEUED, run_id, run.workflow_id))
-            tx.after_commit(lambda: self._engine.accept_known(org_id, run_id, deadline_at))
 
-        await self._database.write(write)
+            def accept() -> None:
+                self._engine.accept_known(org_id, run_id, deadline_at)
+                self._forget_coming(org_id, run_id)
+
+            tx.after_commit(accept)
+
+        try:
+            await self._database.write(write)
+        finally:
+            self._forget_coming(org_id, run_id)
         return await self.get(principal, run_id)
 
-    def _admit(self, org_id: str) -> None:
-        """The organization's bounds, checked before anything is written."""
-        self._disk_guard()
-        if self._engine.queue.queued_of(org_id) >= self._settings.queued_per_org_max:
-            raise AlloydError(
+    def _admit(self, org_id: str, run_id: str) -> AlloydError | None:
+        """Why the organization's bounds refuse one more run; None when it may come, and is counted from now on."""
+        try:
+            self._disk_guard()
+        except AlloydError as error:
+            return error
+        coming = self._coming.setdefault(org_id, set())
+        if self._engine.queue.queued_of(org_id) + len(coming) >= self._settings.queued_per_org_max:
+            return AlloydError(
                 Code.RATE_LIMITED,
                 f"the organization has {self._settings.queued_per_org_max} queued runs, the most it may have",
                 retry_after_s=10,
             )
+        refusal = self._take_token(org_id)
+        if refusal is None:
+            coming.add(run_id)
+        return refusal
+
+    def _forget_coming(self, org_id: str, run_id: str) -> None:
+        coming = self._coming.get(org_id)
+        if coming is not None:
+            coming.discard(run_id)
+            if not coming:
+                del self._coming[org_id]
+
+    def _take_token(self, org_id: str) -> AlloydError | None:
         rate = self._settings.starts_per_s_per_org
         if rate <= 0:
-            return
+            return None
         now = self._clock.now_ms()
         bucket = self._buckets.setdefault(org_id, _Bucket(rate, now))
         bucket.tokens = min(rate, bucket.tokens + (now - bucket.seen_ms) * rate / 1000)
         bucket.seen_ms = now
         if bucket.tokens < 1:
-            raise AlloydError(Code.RATE_LIMITED, f"the organization may start {rate} runs a second", retry_after_s=1)
+            return AlloydError(Code.RATE_LIMITED, f"the organization may start {rate} runs a second", retry_after_s=1)
         bucket.tokens -= 1
+        return None
+
+    def _give_back(self, org_id: str) -> None:
+        """A copy of an earlier request started nothing: it does not count against the rate."""
+        bucket = self._buckets.get(org_id)
+        if bucket is not None:
+            bucket.tokens += 1
 
     def _new_run(
         self, principal: Principal, command: StartRun, runnable: Runnable, run_id: str, *, queued: bool
@@ -226,6 +289,7 @@ class RunService:
                     new.started_by,
                 )
                 self._engine.accept(seed, now + new.deadline_ms)
+                self._forget_coming(new.org_id, new.id)
 
         tx.after_commit(accept)
         return [Started(new.id, now) for new in runs]
@@ -273,29 +337,15 @@ class RunService:
         if stored is None:
             raise not_found(_WHAT)
         view = stored.view
-        graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version)
+        try:
+            graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version)
+        except AlloydError:  # what can't run any more can still be looked at
+            return RunDetail(view, [_step_view(step, "") for step in stored.steps.values()])
         untouched = StepState.SKIPPED if view.state in ENDED else StepState.WAITING
-        steps = []
-        for key in graph.order:
-            step = stored.steps.get(key)
-            operation = graph.nodes[key].operation.name
-            if step is None:
-                steps.append(StepView(key, operation, untouched, 0, None, None, None, None, []))
-                continue
-            output = step.output if step.state is StepState.COMPLETED else None
-            steps.append(
-                StepView(
-                    key,
-                    operation,
-                    step.state,
-                    step.attempt,
-                    step.started_at,
-                    step.ended_at,
-                    output,
-                    step.error,
-                    list(step.attempts),
-                )
-            )
+        steps = [
+            _step_view(stored.steps.get(key) or Step(key, untouched), graph.nodes[key].operation.name)
+            for key in graph.order
+        ]
         return RunDetail(view, steps)
 
     async def find_state(self, principal: Principal, run_id: str) -> RunState:
@@ -340,8 +390,32 @@ class RunService:
             graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version)
         except AlloydError:
             graph = Graph({}, (), (), ())  # even what can't run any more can be ended
-        before, ended = await self._database.write(lambda tx: end_from_outside(tx, org_id, run_id, graph, end, ""))
-        self._engine.interrupt(org_id, run_id, before, ended)
+
+        def write(tx: Tx) -> None:
+            before, ended = end_from_outside(tx, org_id, run_id, graph, end, "")
+            # Not after the await: whoever asked may have hung up, and the run has ended all the same.
+            tx.after_commit(lambda: self._engine.interrupt(org_id, run_id, before, ended))
+
+        await self._database.write(write)
+
+
+def _step_view(step: Step, operation: str) -> StepView:
+    output = step.output if step.state is StepState.COMPLETED else None
+    return StepView(
+        step.key,
+        operation,
+        step.state,
+        step.attempt,
+        step.started_at,
+        step.ended_at,
+        output,
+        step.error,
+        list(step.attempts),
+    )
+
+
+def _not_pending(run: RunView | None) -> AlloydError:
+    return conflict(f"the run is {run.state.value if run else 'gone'}, not pending")
 
 
 def _event(org_id: str, kind: str, run_id: str, workflow_id: str) -> Event:

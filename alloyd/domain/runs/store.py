@@ -261,15 +261,18 @@ def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]
 def list_page(
     conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int
 ) -> list[RunView]:
-    """Newest first, those before ``before_id``."""
+    """Newest first, those before ``before_id``, without their payloads; none when that run is gone.
+
+    Retention deletes the oldest first, so nothing is left behind a run that is gone.
+    """
     rows = conn.execute(
         "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
         "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, metadata, error, output, context, "
-        "payload FROM runs "
+        "NULL FROM runs "
         "WHERE org_id = :org AND (:state IS NULL OR state = :state) "
         "AND (:workflow IS NULL OR workflow_id = :workflow) "
         "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
-        "AND seq < coalesce((SELECT seq FROM runs WHERE id = :before AND org_id = :org), 9223372036854775807) "
+        "AND (:before IS NULL OR seq < (SELECT seq FROM runs WHERE id = :before AND org_id = :org)) "
         "ORDER BY seq DESC LIMIT :limit",
         {
             "org": org_id,
@@ -304,12 +307,12 @@ def list_queued(
     return [QueuedRun(*row) for row in rows]
 
 
-def list_timers(conn: sqlite3.Connection, after_ms: int, until_ms: int, limit: int) -> list[DueTimer]:
-    """Timers in the order in which they fire. All organizations: the scheduler's own."""
+def list_timers(conn: sqlite3.Connection, after: tuple[int, int], until_ms: int, limit: int) -> list[DueTimer]:
+    """Timers in the order in which they fire, those after time and id ``after``. All organizations."""
     rows = conn.execute(
-        "SELECT id, org_id, run_id, step_key, fire_at FROM timers WHERE fire_at > ? AND fire_at <= ? "
+        "SELECT id, org_id, run_id, step_key, fire_at FROM timers WHERE (fire_at, id) > (?, ?) AND fire_at <= ? "
         "ORDER BY fire_at, id LIMIT ?",
-        (after_ms, until_ms, limit),
+        (*after, until_ms, limit),
     )
     return [DueTimer(*row) for row in rows]
 

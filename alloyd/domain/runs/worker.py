@@ -171,6 +171,7 @@ class Engine:
         driver = self._active.get(run_id)
         if driver is not None:
             driver.interrupt()
+        self.ended_total += 1
         self._tell_waiters(run_id, ended)
 
     def expect_end(self, run_id: str) -> asyncio.Future[Ended]:
@@ -279,16 +280,32 @@ class Engine:
         except AlloydError as error:
             await self._end_unrunnable(org_id, run_id, StepError(error.code.value, error.message))
             return None
-        return restore(stored, graph)
+        run = restore(stored, graph)
+        if view.state is RunState.WAITING and not self._is_due(run):
+            self._keep_timers(run)  # woken for nothing: twice, or the clock went back
+            return None
+        return run
+
+    def _is_due(self, run: Run) -> bool:
+        now = self._clock.now_ms()
+        return any(step.fire_at is not None and step.fire_at <= now for step in run.steps.values())
+
+    def _keep_timers(self, run: Run) -> None:
+        """Let the scheduler have the timers of a run that leaves memory, even if it woke the run for one of them."""
+        for step in run.steps.values():
+            if step.fire_at is not None:
+                self.scheduler.add_timer(run.org_id, run.id, step.fire_at)
 
     async def _end_unrunnable(self, org_id: str, run_id: str, reason: StepError) -> None:
         """A run whose definition can't be compiled any more ends as failed, and says why."""
         nothing = Graph({}, (), (), ())
-        await self._database.write(
+        _before, ended = await self._database.write(
             lambda tx: end_from_outside(
                 tx, org_id, run_id, nothing, lambda run, now: machine.fail_run(run, now, reason), self._owner
             )
         )
+        self.ended_total += 1
+        self._tell_waiters(run_id, ended)
 
     async def _refill(self, queue: OrgQueue) -> None:
         org_id, after = queue.org_id, queue.last_seq
@@ -330,10 +347,12 @@ class Engine:
         run = driver.run
         self._active.pop(run.id, None)
         self.queue.release(run.org_id, run.id)
-        if run.state in ENDED and run.ended_at is not None:
+        if driver.ended:  # not when it was ended from outside a moment before: then that end counts
             self.ended_total += 1
             if run.id in self._waiters:
                 self._tell_waiters(run.id, Ended(run.state, run.output, run.error))
+        elif run.state is RunState.WAITING:
+            self._keep_timers(run)
         self._idle.set()
         self._plan_pump()
 

@@ -6,8 +6,6 @@ import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import msgspec
-
 from alloyd.domain.operations.catalogue import find_operation
 from alloyd.domain.operations.model import Operation
 from alloyd.domain.operations.validation import check_config
@@ -22,7 +20,7 @@ from alloyd.domain.workflows.model import (
     Mapping,
     Node,
     NodeDefinition,
-    Policy,
+    PolicyDefinition,
 )
 from alloyd.kit.expressions import (
     Expression,
@@ -34,7 +32,8 @@ from alloyd.kit.expressions import (
 )
 
 _KEY = re.compile(model.KEY_PATTERN)
-_ROOTS = frozenset({"trigger", "context", "steps", "run", "now", "inputs", "item", "index"})
+NO_POLICY = PolicyDefinition()
+_ROOTS = frozenset({"trigger", "context", "steps", "run", "now", "inputs"})
 _PATH = re.compile(r"\$(?P<path>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\Z")
 _TRIGGERS = ("api",)
 _MODES = ("parallel",)
@@ -71,15 +70,12 @@ def compile_definition(body: DefinitionBody, nodes_max: int, step_timeout_ms: in
     if len(nodes) > nodes_max:
         return None, [*faults, Fault(prefix, f"at most {nodes_max} steps, not {len(nodes)}")]
     faults.extend(_check_keys(nodes, prefix))
-    if faults:
-        # Without sound keys the places below would be misleading, but config and expressions can still be told.
-        keys = {node.key for node in nodes}
-    else:
-        keys = {node.key for node in nodes}
+    keys = {node.key for node in nodes}
+    if not faults:
         faults.extend(_check_cycle(nodes, prefix))
-    default_policy = _with_timeout((body.defaults.policy if body.defaults else None) or Policy(), step_timeout_ms)
+    default_policy = (body.defaults.policy if body.defaults else None) or NO_POLICY
     compiled = [
-        _compile_node(node, _place(prefix, index, node), keys, default_policy, faults)
+        _compile_node(node, _place(prefix, index, node), keys, (default_policy, step_timeout_ms), faults)
         for index, node in enumerate(nodes)
     ]
     _check_ports([node for node in compiled if node], nodes, prefix, faults)
@@ -98,7 +94,7 @@ def _check_keys(nodes: list[NodeDefinition], prefix: str) -> list[Fault]:
     seen: set[str] = set()
     for index, node in enumerate(nodes):
         place = _place(prefix, index, node)
-        if not _KEY.match(node.key):
+        if not _KEY.fullmatch(node.key):
             faults.append(Fault(f"{place}.key", "1 to 64 letters, digits, _ or - are wanted"))
         elif node.key in seen:
             faults.append(Fault(f"{place}.key", f"{node.key!r} is there twice"))
@@ -119,12 +115,12 @@ def _check_cycle(nodes: list[NodeDefinition], prefix: str) -> list[Fault]:
 
 
 def _dependency(name: str) -> Dependency:
-    key, _, port = name.partition(".")
-    return Dependency(key, port or None)
+    key, dot, port = name.partition(".")
+    return Dependency(key, port if dot else None)
 
 
 def _compile_node(
-    node: NodeDefinition, place: str, keys: set[str], default_policy: Policy, faults: list[Fault]
+    node: NodeDefinition, place: str, keys: set[str], defaults: tuple[PolicyDefinition, int], faults: list[Fault]
 ) -> Node | None:
     operation = find_operation(node.operation)
     if operation is None:
@@ -134,12 +130,12 @@ def _compile_node(
         Fault(f"{place}.config.{fault.path}" if fault.path else f"{place}.config", fault.message)
         for fault in check_config(operation, _with_inputs(node, operation))
     )
-    config = _compile_config(node.config, operation, f"{place}.config", keys, faults)
-    when = _compile_when(node.when, f"{place}.when", keys, faults)
+    config = _compile_config(node.config, operation, place, keys, faults)
+    when = _compile_when(node.when, place, keys, faults)
     inputs = tuple(
         (name, expression)
         for name, path in _pairs(node.inputs)
-        if (expression := _compile_path(path, f"{place}.inputs.{name}", keys, faults))
+        if (expression := _compile_path(path, place, f"inputs.{name}", keys, faults))
     )
     outputs = tuple(
         target
@@ -156,12 +152,8 @@ def _compile_node(
         config=config,
         inputs=inputs,
         outputs=outputs,
-        policy=_with_timeout(node.policy or default_policy, default_policy.timeout_ms or 0),
+        policy=(node.policy or NO_POLICY).resolve(*defaults),
     )
-
-
-def _with_timeout(policy: Policy, timeout_ms: int) -> Policy:
-    return policy if policy.timeout_ms is not None else msgspec.structs.replace(policy, timeout_ms=timeout_ms)
 
 
 def _with_inputs(node: NodeDefinition, operation: Operation) -> dict[str, Any]:
@@ -179,28 +171,33 @@ def _compile_config(
         if isinstance(value, str) and "{{" not in value:
             braced[name] = f"{{{{ {value} }}}}"
     try:
-        template = compile_template(braced, place)
+        template = compile_template(braced, "config")
     except TemplateFaults as error:
-        faults.extend(Fault(fault.place, fault.message) for fault in error.faults)
+        faults.extend(Fault(f"{place}.{fault.place}", _told(fault)) for fault in error.faults)
         return None
-    faults.extend(_check_names(template, place, keys))
+    faults.extend(_check_names(template, f"{place}.config", keys))
     return template
 
 
 def _compile_when(when: str | bool | None, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
     if when is None or when is True:
         return None
-    return _compile_text("false" if when is False else when, place, keys, faults)
+    return _compile_text("false" if when is False else when, place, "when", keys, faults)
 
 
-def _compile_text(text: str, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+def _compile_text(text: str, place: str, field: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+    """``field`` names the expression within its step, also in what is told when it fails in a run."""
     try:
-        expression = compile_expression(text)
+        expression = compile_expression(text, field)
     except ExpressionError as error:
-        faults.append(Fault(place, str(error)))
+        faults.append(Fault(f"{place}.{field}", _told(error)))
         return None
-    faults.extend(_check_names(expression, place, keys))
+    faults.extend(_check_names(expression, f"{place}.{field}", keys))
     return expression
+
+
+def _told(error: ExpressionError) -> str:
+    return error.message if error.column is None else f"column {error.column}: {error.message}"
 
 
 def _check_names(compiled: Template | Expression, place: str, keys: set[str]) -> list[Fault]:
@@ -218,13 +215,13 @@ def _pairs(given: dict[str, str] | list[Mapping]) -> list[tuple[str, str]]:
     return [(entry.name, entry.path) for entry in given]
 
 
-def _compile_path(path: str, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+def _compile_path(path: str, place: str, field: str, keys: set[str], faults: list[Fault]) -> Expression | None:
     match = _PATH.match(path)
     if match is None:
-        faults.append(Fault(place, "a path such as $context.a.b is wanted"))
+        faults.append(Fault(f"{place}.{field}", "a path such as $context.a.b is wanted"))
         return None
     root, *rest = match["path"].split(".")
-    return _compile_text(root + "".join(f'["{key}"]' for key in rest), place, keys, faults)
+    return _compile_text(root + "".join(f'["{key}"]' for key in rest), place, field, keys, faults)
 
 
 def _context_path(name: str, path: str, place: str, faults: list[Fault]) -> ContextPath | None:

@@ -10,23 +10,45 @@ import msgspec
 from alloyd.domain.operations.model import Operation
 from alloyd.kit.expressions import Expression, Template
 
-KEY_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+KEY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 RETRIES_MAX = 100
 DELAY_MS_MAX = 24 * 3600 * 1000
 TIMEOUT_MS_MAX = 24 * 3600 * 1000
 
 Backoff = Literal["fixed", "exponential", "exponential_jitter"]
+OnError = Literal["fail", "continue"]
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a step's attempts are bounded and repeated, as written: what is not there is taken from the defaults."""
+
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=TIMEOUT_MS_MAX)] | None = None
+    max_retries: Annotated[int, msgspec.Meta(ge=0, le=RETRIES_MAX)] | None = None
+    backoff: Backoff | None = None
+    initial_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] | None = None
+    max_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] | None = None
+    on_error: OnError | None = None
+
+    def resolve(self, defaults: PolicyDefinition, timeout_ms: int) -> Policy:
+        """With each field that is not set here from ``defaults``, then from what holds for every workflow."""
+        given = {**_set_fields(defaults), **_set_fields(self)}
+        return Policy(**{"timeout_ms": timeout_ms, **given})
+
+
+def _set_fields(policy: PolicyDefinition) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(policy).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
     """How a step's attempts are bounded and repeated."""
 
-    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=TIMEOUT_MS_MAX)] | None = None  # engine.step_timeout_ms
-    max_retries: Annotated[int, msgspec.Meta(ge=0, le=RETRIES_MAX)] = 3
+    timeout_ms: int  # engine.step_timeout_ms unless the workflow says otherwise
+    max_retries: int = 3
     backoff: Backoff = "exponential_jitter"
-    initial_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 1000
-    max_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 3_600_000
-    on_error: Literal["fail", "continue"] = "fail"
+    initial_delay_ms: int = 1000
+    max_delay_ms: int = 3_600_000
+    on_error: OnError = "fail"
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +68,7 @@ class NodeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, Any] = {}
     inputs: dict[str, str] | list[Mapping] = {}
     outputs: dict[str, str] | list[Mapping] = {}
-    policy: Policy | None = None
+    policy: PolicyDefinition | None = None
     name: str | None = None
 
 
@@ -74,7 +96,7 @@ class Trigger(msgspec.Struct, frozen=True):
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for every step or run that does not say otherwise."""
 
-    policy: Policy | None = None
+    policy: PolicyDefinition | None = None
     run_deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=366 * 24 * 3600 * 1000)] | None = None
 
 

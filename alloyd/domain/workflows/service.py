@@ -12,7 +12,16 @@ import msgspec
 from alloyd.db import Database, Tx
 from alloyd.domain.workflows import store
 from alloyd.domain.workflows.compile import compile_definition, is_draft
-from alloyd.domain.workflows.model import DefinitionBody, Fault, Graph, Runnable, Workflow, WorkflowVersion
+from alloyd.domain.workflows.model import (
+    DefinitionBody,
+    Fault,
+    FlowStep,
+    Graph,
+    NodeDefinition,
+    Runnable,
+    Workflow,
+    WorkflowVersion,
+)
 from alloyd.errors import AlloydError, Code, bad_request, not_found
 from alloyd.events.model import Event
 from alloyd.kit.ids import is_uuid, new_id
@@ -49,7 +58,7 @@ class WorkflowService:
         self._settings = settings
         # The newest runnable version of each workflow that was started lately, and graphs by version.
         self._current: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
-        self._graphs: OrderedDict[tuple[str, int], Graph] = OrderedDict()
+        self._graphs: OrderedDict[tuple[str, str, int], Graph] = OrderedDict()
         self._changes = 0
 
     # -- writing ---------------------------------------------------------------------------------------------
@@ -195,7 +204,7 @@ class WorkflowService:
 
     async def get_graph(self, org_id: str, workflow_id: str, version: int) -> Graph:
         """The graph of the version that a run is pinned to, also of a deleted workflow. Raises ``not_found``."""
-        cached = self._graphs.get((workflow_id, version))
+        cached = self._graphs.get((org_id, workflow_id, version))
         if cached is not None:
             return cached
         found = await self._database.read(lambda conn: store.find_version(conn, org_id, workflow_id, version))
@@ -204,7 +213,7 @@ class WorkflowService:
         return self._compiled(found)
 
     def _compiled(self, version: WorkflowVersion) -> Graph:
-        key = (version.workflow.id, version.version)
+        key = (version.workflow.org_id, version.workflow.id, version.version)
         graph = self._graphs.get(key)
         if graph is None:
             body = self._parse(version.definition)
@@ -240,9 +249,31 @@ def parse_definition(definition: dict[str, Any]) -> DefinitionBody:
     try:
         return msgspec.convert(definition, DefinitionBody)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        field = place.rstrip("`").lstrip(".") or "definition"
-        raise bad_request(f"{field}: {text[:1].lower()}{text[1:]}", field) from None
+        fault = _step_faults(definition)[:1] or [_fault_of(error, "")]
+        raise bad_request(f"{fault[0].path}: {fault[0].message}", fault[0].path) from None
+
+
+def _step_faults(definition: dict[str, Any]) -> list[Fault]:
+    """The steps that are of the wrong shape, each with its place, which the whole definition's error leaves out."""
+    steps: list[tuple[str, Any, type]] = []
+    nodes, flow = definition.get("nodes"), definition.get("flow")
+    if isinstance(nodes, list):
+        steps.extend((f"nodes[{index}]", node, NodeDefinition) for index, node in enumerate(nodes))
+    if isinstance(flow, dict):
+        steps.extend((f"flow.{key}", step, FlowStep) for key, step in flow.items())
+    faults = []
+    for place, step, kind in steps:
+        try:
+            msgspec.convert(step, kind)
+        except msgspec.ValidationError as error:
+            faults.append(_fault_of(error, place))
+    return faults
+
+
+def _fault_of(error: msgspec.ValidationError, place: str) -> Fault:
+    text, _, path = str(error).partition(" - at `$")
+    path = f"{place}{path.rstrip('`')}".lstrip(".") or "definition"
+    return Fault(path, f"{text[:1].lower()}{text[1:]}")
 
 
 def _trim(cache: OrderedDict[Any, Any], entries_max: int) -> None:
