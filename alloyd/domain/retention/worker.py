@@ -43,6 +43,9 @@ class RetentionWorker:
         except AlloydError as error:
             log.error("retention failed", reason=error.log or error.message)
             return
+        except Exception:  # without its rounds the disk fills up, so the loop goes on
+            log.exception("retention failed")
+            return
         if swept.anything:
             log.info(
                 "deleted what was too old",
