@@ -43,8 +43,8 @@ format: $(VENV)/.dev-stamp ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.dev-stamp ## Measure this machine; prints figures and asserts nothing
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev-stamp ## Measure this machine; prints figures and asserts nothing; BENCH_ARGS="--help" tells more
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 .PHONY: package
 package: $(VENV)/.dev-stamp ## Build dist/alloyd and the Debian package
