@@ -73,7 +73,8 @@ class Engine:
         self.ended_total = 0
         self._active: dict[str, Driver] = {}
         self._loading = 0
-        self._waiters: dict[str, list[asyncio.Future[Ended]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[Ended | None]]] = {}
+        self._stopping = False
         self._records: GroupedWrite[tuple[Run, Changes], bool] = GroupedWrite(database, self._write_records)
         self._means = Means(
             services,
@@ -100,12 +101,18 @@ class Engine:
             log.info("runs read back", queued=sum(counts.values()), interrupted=requeued)
         for org_id, queued in counts.items():
             self.queue.restore(org_id, queued)
+        try:
+            await self.scheduler.expire_overdue()  # before they are taken
+        except Exception as error:
+            log.error("overdue runs can't be ended; will be tried again", exc_info=error)
         self._scheduler_task = asyncio.create_task(self.scheduler.run(), name="scheduler")
         self._plan_pump()
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new, let running steps end within ``grace_s``, then interrupt them: they run again later."""
-        self._taking = False
+        self._taking, self._stopping = False, True
+        for run_id in [waited for waited in self._waiters if waited not in self._active]:
+            self._tell_waiters(run_id, None)  # at once, for nothing will move that run any more
         if self._scheduler_task is not None:
             self._scheduler_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -120,6 +127,8 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for run_id in list(self._waiters):
+            self._tell_waiters(run_id, None)
 
     @property
     def alive(self) -> bool:
@@ -174,13 +183,19 @@ class Engine:
         self.ended_total += 1
         self._tell_waiters(run_id, ended)
 
-    def expect_end(self, run_id: str) -> asyncio.Future[Ended]:
-        """A future that is done when the run ends; :meth:`forget_waiter` when nobody waits any more."""
-        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+    def expect_end(self, run_id: str) -> asyncio.Future[Ended | None]:
+        """A future that is done when the run ends, with None when the engine stops before.
+
+        :meth:`forget_waiter` when nobody waits any more.
+        """
+        future: asyncio.Future[Ended | None] = asyncio.get_running_loop().create_future()
+        if self._stopping and run_id not in self._active:
+            future.set_result(None)
+            return future
         self._waiters.setdefault(run_id, []).append(future)
         return future
 
-    def forget_waiter(self, run_id: str, future: asyncio.Future[Ended]) -> None:
+    def forget_waiter(self, run_id: str, future: asyncio.Future[Ended | None]) -> None:
         """Nobody waits for this future any more."""
         waiting = self._waiters.get(run_id)
         if waiting and future in waiting:
@@ -353,10 +368,12 @@ class Engine:
                 self._tell_waiters(run.id, Ended(run.state, run.output, run.error))
         elif run.state is RunState.WAITING:
             self._keep_timers(run)
+        if self._stopping:
+            self._tell_waiters(run.id, None)
         self._idle.set()
         self._plan_pump()
 
-    def _tell_waiters(self, run_id: str, ended: Ended) -> None:
+    def _tell_waiters(self, run_id: str, ended: Ended | None) -> None:
         for future in self._waiters.pop(run_id, ()):
             if not future.done():
                 future.set_result(ended)

@@ -447,6 +447,40 @@ async def test_waiting_in_vain_leaves_nothing_behind(bench: Bench) -> None:
     await bench.end(started.run_id)
 
 
+async def test_a_stop_keeps_nobody_waiting_for_what_no_longer_moves(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        principal = await bench.org()
+        napping = StartRun(
+            await bench.publish(node("a", operation="workflow.delay", config={"for": "1h"})), b"{}", "api"
+        )
+        asking = StartRun(await bench.publish(ask("a"), name="other"), b"{}", "api")
+        waiting = [asyncio.create_task(bench.runs.start_and_wait(principal, one, 30)) for one in (napping, asking)]
+        asked = await bench.outside.next()
+        await bench.settled_but(1)
+        stopping = asyncio.create_task(bench.engine.stop(30))
+        _started, ended = await waiting[0]
+        assert ended is None
+        assert not stopping.done()
+        late = await bench.runs.start_and_wait(principal, napping, 30)
+        assert (late[0].created, late[1]) == (True, None)
+        asked.answer(Done("out"))  # within the grace: whoever waits for it is told
+        _started, ended = await waiting[1]
+        assert ended is not None
+        assert ended.output == "out"
+        await stopping
+
+
+async def test_whoever_waits_for_an_interrupted_run_is_let_go(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        command = StartRun(await bench.publish(ask("a")), b"{}", "api")
+        waiting = asyncio.create_task(bench.runs.start_and_wait(await bench.org(), command, 30))
+        await bench.outside.next()
+        await bench.engine.stop(0)
+        _started, ended = await waiting
+        assert ended is None
+        assert bench.engine._waiters == {}
+
+
 async def test_many_may_wait_for_one_run(bench: Bench) -> None:
     run_id = await bench.start(await bench.publish(ask("a")))
     waiting = [asyncio.create_task(bench.end(run_id)) for _ in range(10)]
