@@ -177,8 +177,12 @@ class Bench:
 
     async def settled(self) -> None:
         """Until the engine has nothing in memory and nothing to write."""
+        await self.settled_but(0)
+
+    async def settled_but(self, running: int) -> None:
+        """Until ``running`` runs are in memory, and everything that was to be written is."""
         async with asyncio.timeout(LONG_S):
-            while self.engine.running_count or self.database.queue_length:
+            while self.engine.running_count != running or self.database.queue_length:
                 await asyncio.sleep(0)
         await self.database.write(lambda tx: None)
 

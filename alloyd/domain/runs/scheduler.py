@@ -71,7 +71,6 @@ class Scheduler:
         while True:
             try:
                 await self._turn()
-                self.alive = True
             except Exception as error:
                 self.alive = False
                 log.error("scheduler failed; will try again", exc_info=error)
@@ -80,14 +79,18 @@ class Scheduler:
     async def _turn(self) -> None:
         self._changed.clear()
         now = self._clock.now_ms()
+        stubborn: BaseException | None = None
+        if self._next_deadline is not None and self._next_deadline <= now:
+            stubborn = await self.expire_overdue()  # before timers: what was to be over by then does not go on
         if now + HORIZON_MS // 2 >= self._read_to[0]:
             await self._load(now + HORIZON_MS)
         while self._heap and self._heap[0][0] <= now:
             fire_at, org_id, run_id = heapq.heappop(self._heap)
             self._in_heap.discard((fire_at, run_id))
             self._wake_run(org_id, run_id)
-        if self._next_deadline is not None and self._next_deadline <= now:
-            await self._expire_overdue(now)
+        if stubborn is not None:
+            raise stubborn
+        self.alive = True
         await self._sleep_until(self._next_due(), now)
 
     async def _load(self, until_ms: int) -> None:
@@ -100,7 +103,12 @@ class Scheduler:
             self.add_timer(timer.org_id, timer.run_id, timer.fire_at)
         self._read_to = (until_ms, 1 << 62) if len(page) < PAGE else (page[-1].fire_at, page[-1].id)
 
-    async def _expire_overdue(self, now: int) -> None:
+    async def expire_overdue(self) -> BaseException | None:
+        """End runs whose deadline has passed, a page of them; the rest at the next turn.
+
+        Returns why one of them could not be ended: it must not keep the others, nor timers.
+        """
+        now = self._clock.now_ms()
         try:
             overdue = await self._database.read(lambda conn: store.list_overdue(conn, now, OVERDUE_PAGE))
             ended = await asyncio.gather(
@@ -111,9 +119,7 @@ class Scheduler:
         except BaseException:
             self._next_deadline = now
             raise
-        for error in ended:
-            if isinstance(error, BaseException):
-                raise error
+        return next((error for error in ended if error is not None), None)
 
     def _next_due(self) -> int:
         due = self._read_to[0] - HORIZON_MS // 2
