@@ -47,7 +47,7 @@ def main() -> None:
         if options.profile:
             _profile(options, directory)
             return
-        bench = Bench(shlex.split(options.command), directory, options.rounds, options.seconds)
+        bench = Bench(["env", *options.set, *shlex.split(options.command)], directory, options.rounds, options.seconds)
         figures = [figure for name in options.only or MEASURES for figure in _measure(name, bench)]
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -68,6 +68,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--dir", type=Path, help="where to work, on a real disk; build/ unless given")
     parser.add_argument("--command", default=f"{shlex.quote(sys.executable)} -m alloyd", help="what starts alloyd")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for alloyd: ALLOYD_LOG__LEVEL=error",
+    )
     parser.add_argument(
         "--profile", choices=MEASURES, metavar="NAME", help="run one measure once, alloyd under cProfile"
     )
@@ -94,7 +101,7 @@ def _measure(name: str, bench: Bench) -> list[Figure]:
 
 def _profile(options: argparse.Namespace, directory: Path) -> None:
     out = directory / "profile"
-    command = [sys.executable, "-m", "tests.bench.profiled", str(out)]
+    command = ["env", *options.set, sys.executable, "-m", "tests.bench.profiled", str(out)]
     print(table(MEASURES[options.profile](Bench(command, directory, 1, options.seconds, compares=False))))
     report(str(out))
 

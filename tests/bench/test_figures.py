@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.figures import Figure, at_least, at_most, compare, median, percentile, show, table
+from tests.bench.profiled import room_of
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,19 @@ def test_json_has_every_field():
         True,
         [2.0],
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("/work/main/alloyd/domain/runs/machine.py", "alloyd/domain/runs"),
+        ("/work/alloyd/alloyd/wire/server.py", "alloyd/wire"),
+        ("/work/main/alloyd/app.py", "alloyd"),
+        ("/x/.venv/lib/python3.11/site-packages/aiohttp/web_app.py", "aiohttp"),
+        ("/x/alloyd/.venv/lib/python3.11/site-packages/typing_extensions.py", "typing_extensions.py"),
+        ("/usr/lib/python3.11/asyncio/events.py", "Python's library"),
+        ("~", "built in"),
+    ],
+)
+def test_rooms_of_a_profile(file, wanted):
+    assert room_of(file) == wanted
