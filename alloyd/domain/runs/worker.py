@@ -105,10 +105,6 @@ class Engine:
             await self.scheduler.expire_overdue()  # before they are taken
         except Exception as error:
             log.error("overdue runs can't be ended; will be tried again", exc_info=error)
-        try:
-            await self.scheduler.expire_overdue()  # before they are taken
-        except Exception as error:
-            log.error("overdue runs can't be ended; will be tried again", exc_info=error)
         self._scheduler_task = asyncio.create_task(self.scheduler.run(), name="scheduler")
         self._plan_pump()
 
