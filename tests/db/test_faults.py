@@ -130,6 +130,26 @@ async def test_nothing_of_a_group_is_stored_when_the_disk_is_full(disk):
     await database.close()
 
 
+async def test_a_disk_that_fails_under_one_write_fails_the_whole_group(path):
+    """Who knows what a failed call has left: nobody of the group may be told that it is stored."""
+    database = await Database.open(path, ManualClock())
+
+    def fails(_tx):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_READ, "SQLITE_IOERR_READ"
+        raise error
+
+    futures = [database.submit(fn) for fn in (put("before"), fails, put("after"))]
+    for future in futures:
+        with pytest.raises(AlloydError, match=r"nothing was stored: the disk failed \(SQLITE_IOERR_READ\)"):
+            await future
+    assert database.failure == "the disk failed (SQLITE_IOERR_READ)"
+    assert await database.read(all_keys) == set()
+    await database.write(put("later"))
+    assert database.failure is None
+    await database.close()
+
+
 async def test_closing_on_a_full_disk_ends_and_keeps_what_was_acknowledged(disk):
     path = disk.directory / "alloyd.db"
     migrate(path)

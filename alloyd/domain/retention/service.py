@@ -163,6 +163,8 @@ def _delete_some_runs(tx: Tx, ended: deque[AgedRun]) -> int:
 
 def _delete_run(tx: Tx, run: AgedRun, share: _Share) -> bool:
     """Delete a run's events, steps, and the run last; False when the share was used up before."""
+    if runs.find_unfinished(tx.conn, [run.id]):
+        return True  # it was taken up again since it was looked at
     while not share.is_used_up():
         rows_max = min(share.rows, ROWS_PER_STATEMENT)
         count = events.delete_of_run(tx, run.org_id, run.id, rows_max)

@@ -47,6 +47,7 @@ async def test_every_altered_byte_is_found(archive, tmp_path):
     whole = archive.read_bytes()
     headers = [at for at in range(0, len(whole), 512) if whole[at : at + 8] in (b"alloyd.d", b"keys/mas", b"members.")]
     places = {at + offset for at in headers for offset in (0, 5, 100, 110, 117, 124, 135, 148, 154, 155, 156, 257, 500)}
+    places |= {whole.index(b"keys/master.key") + 512 + at for at in (0, 31, 32, 300, 511)}  # content and what fills up
     chosen = random.Random(7)
     places |= {chosen.randrange(len(whole)) for _ in range(150)} | {len(whole) - 1, len(whole) - 1024}
     missed = []

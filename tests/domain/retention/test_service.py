@@ -52,6 +52,29 @@ async def test_unfinished_runs_and_all_that_is_theirs_stay_however_old(past):
     assert await past.select("SELECT run_id FROM timers ORDER BY id") == unfinished
 
 
+async def test_a_run_that_was_taken_up_again_meanwhile_stays(past, monkeypatch):
+    run_id = await past.run(100)
+    await past.event(0)
+    write = past.database.write
+
+    async def taken_up_before(fn):
+        monkeypatch.setattr(past.database, "write", write)
+        await write(lambda tx: tx.execute("UPDATE runs SET ended_at = NULL, state = 'queued'"))
+        return await write(fn)
+
+    monkeypatch.setattr(past.database, "write", taken_up_before)
+    await past.retention.sweep()
+    assert await past.runs() == [run_id]
+    assert await past.select("SELECT count(*) FROM run_steps") == [2]
+    assert await past.select("SELECT count(*) FROM events WHERE run_id IS NOT NULL") == [3]
+
+
+async def test_the_store_itself_keeps_a_run_that_goes_on(past):
+    run_id = await past.run(100, ended=False)
+    await past.database.write(lambda tx: runs_store.delete_ended(tx, "one", run_id, 100))
+    assert await past.runs() == [run_id]
+
+
 async def test_pending_runs_stay(past):
     await past.run(400, ended=False)
     await past.database.write(lambda tx: tx.execute("UPDATE runs SET state = 'pending'"))
