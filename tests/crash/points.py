@@ -1,0 +1,55 @@
+"""Which named points are tried where, and at which time of reaching them."""
+
+from __future__ import annotations
+
+AROUND_A_COMMIT = ("before_begin", "before_commit", "after_commit", "before_answer")
+
+# On an empty directory. The groups that are committed first there: the organization with its key, the workflow
+# `hello`, and that the key was shown.
+AT_THE_FIRST_START = (
+    "migrate.before_commit",
+    "migrate.after_commit",
+    "first_key.made",
+    "first_key.told",
+    *(f"db.{place}:{n}" for place in AROUND_A_COMMIT for n in (1, 2, 3)),
+)
+
+# With unfinished runs to read back, and then under load. Early ones are reached while they are read back.
+UNDER_LOAD = (
+    *(f"db.{place}:{n}" for place in AROUND_A_COMMIT for n in (1, 60)),
+    "db.before_checkpoint:3",
+    "db.after_checkpoint:3",
+    "blob.created:2",
+    "blob.written:2",
+    "blob.fsynced:2",
+    "blob.folder_made:2",
+    "blob.renamed:2",
+    "blob.directory_fsynced:2",
+    "storage.before_swap:3",
+    "storage.after_swap:3",
+    "sweep.before_unlink:2",
+    "sweep.after_unlink:2",
+    "engine.taken:1",
+    "engine.taken:9",
+    "engine.before_step:5",
+    "engine.after_step:5",
+    "engine.before_record:1",
+    "engine.before_record:25",
+    "engine.after_record:1",
+    "engine.after_record:25",
+    "engine.timer_fired:1",
+    "engine.timer_fired:5",
+    "trigger.before_answer:4",
+    "wire.before_answer:20",
+)
+
+AT_A_STOP = ("db.before_last_checkpoint", "db.after_last_checkpoint")
+
+DURING_A_BACKUP = ("backup.written", "backup.renamed")
+
+# No daemon runs when these are passed.
+ELSEWHERE = {
+    "restore.unpacked": "tests/domain/backups/test_restoring.py",
+    "restore.before_switch": "tests/domain/backups/test_restoring.py",
+    "restore.after_switch": "tests/domain/backups/test_restoring.py",
+}
