@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -126,7 +127,15 @@ class Client:
             headers["Content-Length"] = str(len(head) + size + len(tail))
         path = "/api/private/storage/upload"
         async with self._opened("POST", path, data=body(), headers=headers) as response:
-            return (await _read_answer(response))[0]
+            transport = response.connection.transport if response.connection else None
+            try:
+                return (await _read_answer(response))[0]
+            except Refused:
+                # The daemon may not take the rest, and closing would wait for it to.
+                if isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
+                    transport.abort()
+                    await asyncio.sleep(0)
+                raise
 
     @asynccontextmanager
     async def download(self, path: str) -> AsyncIterator[Download]:

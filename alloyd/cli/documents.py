@@ -21,6 +21,9 @@ DEPTH_MAX: Final = 64
 VALUES_MAX: Final = 500_000
 
 _STANDARD: Final = "tag:yaml.org,2002:"
+_TAGS: Final = frozenset(
+    _STANDARD + word for word in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
+)
 # As YAML 1.2 and JSON have it: `on` and `yes` are words, 0755 is a word, a date is a word.
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEAN: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -146,7 +149,7 @@ class _Reader:
             raise _faulty(self._file, line, f"more than {VALUES_MAX} values")
         if depth > DEPTH_MAX:
             raise _faulty(self._file, line, f"nested deeper than {DEPTH_MAX} levels")
-        if not node.tag.startswith(_STANDARD):
+        if node.tag not in _TAGS:
             raise _faulty(self._file, line, "tags (!name) are not taken")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
@@ -171,7 +174,7 @@ class _Reader:
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     text = str(node.value)
-    if node.style is not None or node.tag == f"{_STANDARD}binary":
+    if node.style is not None:
         return text
     if text in _NULL:
         return None

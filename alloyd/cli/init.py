@@ -76,10 +76,10 @@ def _write_config(place: Place) -> Path | None:
         given = json.dumps(str(Path(place.data_dir).absolute()))
         text = re.sub(r"^  dir: .*$", lambda _match: f"  dir: {given}", text, count=1, flags=re.MULTILINE)
     try:
+        if path.exists():
+            return None
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, CONFIG_MODE)
-    except FileExistsError:
-        return None
     except OSError as error:
         raise refused(Code.UNAVAILABLE, f"{path}: cannot be written: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8") as file:

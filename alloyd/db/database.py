@@ -311,10 +311,12 @@ class Database:
         The connection can't write. A caller waits while all readers are busy.
         """
         reader = await self._idle_readers.get()
+        job = asyncio.ensure_future(reader.run(lambda conn: _in_snapshot(conn, fn)))
         try:
-            return await asyncio.shield(asyncio.ensure_future(reader.run(lambda conn: _in_snapshot(conn, fn))))
+            return await asyncio.shield(job)
         except asyncio.CancelledError:
             reader.interrupt_now()
+            job.add_done_callback(_look_away)
             raise
         finally:
             self._idle_readers.put_nowait(reader)
@@ -369,6 +371,12 @@ def _sync_directory(directory: Path) -> None:
 
 def _touch(tx: Tx) -> None:
     tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('last_probe_at', ?)", (str(tx.now),))
+
+
+def _look_away(job: asyncio.Future[Any]) -> None:
+    """Nobody waits for this any more: asyncio need not tell that it failed."""
+    if not job.cancelled():
+        job.exception()
 
 
 def _in_snapshot(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:

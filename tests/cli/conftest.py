@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,17 +132,21 @@ def run(monkeypatch, capfd) -> Iterator[Run]:
     for name in [name for name in os.environ if name.startswith("ALLOYD_")]:
         monkeypatch.delenv(name)
 
+    pool = ThreadPoolExecutor(1)
+
     def command(*arguments: str, code: int = 0, stdin: bytes = b"", terminal: bool = False) -> Result:
         given = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         monkeypatch.setattr(given, "isatty", lambda: terminal, raising=False)
         monkeypatch.setattr(sys, "stdin", given)
         capfd.readouterr()
-        found = main(list(arguments))
+        # In a thread: its event loops come and go without touching that of the tests.
+        found = pool.submit(main, list(arguments)).result()
         out, err = capfd.readouterr()
         assert found == code, out + err
         return Result(found, out, err)
 
     yield command
+    pool.shutdown()
     os.umask(umask)
     PIPE.open(None, console=False)
     PIPE.threshold = logging.INFO
