@@ -276,6 +276,7 @@ class RunService:
         now = tx.now
 
         def accept() -> None:
+            self._engine.note_group(len(items))
             for seq, (new, runnable) in enumerate(items, start=first_seq):
                 seed = Seed(
                     new.id,

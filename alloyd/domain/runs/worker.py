@@ -43,7 +43,7 @@ class EngineSettings:
     seeds_per_org_max: int = 1000
     seed_bytes_max: int = 16 * 1024
     takes_per_turn_max: int = 16
-    starts_per_window_max: int = 100
+    start_group_max: int = 8
     window_s: float = 0.05
     share_under_pressure: float = 0.2
     step_output_bytes_max: int = 1024 * 1024
@@ -84,7 +84,7 @@ class Engine:
             DriverSettings(settings.step_output_bytes_max, settings.context_bytes_max),
         )
         self._pump_planned = False
-        self._share = Share(settings.starts_per_window_max, settings.window_s, settings.share_under_pressure)
+        self._share = Share(settings.start_group_max, settings.window_s, settings.share_under_pressure)
         self._taking = False
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,10 +153,13 @@ class Engine:
         if len(seed.payload) + len(seed.context) > self._settings.seed_bytes_max:
             seed.graph = None  # too large to keep in memory while it waits: read back when its turn comes
             seed.payload = seed.context = b""
-        self._share.accepted += 1
         self.queue.add_started(seed)
         self.scheduler.add_deadline(deadline_at)
         self._plan_pump()
+
+    def note_group(self, starts: int) -> None:
+        """A commit held so many starts, which :meth:`accept` tells one by one."""
+        self._share.note_group(starts)
 
     def accept_known(self, org_id: str, run_id: str, deadline_at: int) -> None:
         """A pending run was started, durably."""
