@@ -85,7 +85,7 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[Any], depth_max: int)
 
 def _check_depth(data: bytes, depth_max: int) -> None:
     level = [msgspec.json.decode(data)]
-    for _ in range(depth_max + 1):
+    for _ in range(depth_max):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from alloyd.domain.runs.model import Ended, Started, StartRun
+from alloyd.domain.runs.model import Ended, Started, StartRun, StepError
 from alloyd.domain.runs.service import RunService
 from alloyd.errors import bad_request
 from alloyd.kit import crash
@@ -15,16 +15,16 @@ from alloyd.kit.clock import rfc3339
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.route import Call, Route
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=\s*(?:[,;]|$))", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=\s*(?:[,;]|$))", re.IGNORECASE)
 
 
-class TriggerResult(msgspec.Struct, omit_defaults=True):
-    """``status`` is ``queued``, or how the run ended if the caller waited for that."""
+class TriggerResult(msgspec.Struct):
+    """``status`` is ``queued``, or how the run ended if the caller waited for that; then ``output`` or ``error``."""
 
     status: str
     queued_at: str
-    output: Any = None
-    error: Any = None
+    output: Any = msgspec.UNSET
+    error: StepError | msgspec.UnsetType = msgspec.UNSET
 
 
 class Triggered(msgspec.Struct):
@@ -54,15 +54,15 @@ class TriggerRoutes:
             started = await self._runs.start(call.who, command, once)
         else:
             started, ended = await self._runs.start_and_wait(call.who, command, wait_s, once)
-            call.add_header("Preference-Applied", f"wait={wait_s}")
+            if ended is not None:  # else it is answered as without the preference
+                call.add_header("Preference-Applied", f"wait={wait_s}")
         crash.reach("trigger.before_answer")
         return Triggered(started.run_id, _result(started, ended))
 
 
 def read_wait(call: Call, wait_s_max: int) -> int | None:
     """Seconds of ``Prefer: wait=N``, None without one. Raises ``bad_request`` over ``wait_s_max``."""
-    prefer = call.request.headers.get("Prefer")
-    found = _WAIT.search(prefer) if prefer else None
+    found = _WAIT.search(",".join(call.request.headers.getall("Prefer", ())))
     if found is None:
         return None
     wait_s = int(found[1])
@@ -75,7 +75,9 @@ def _result(started: Started, ended: Ended | None) -> TriggerResult:
     queued_at = rfc3339(started.queued_at)
     if ended is None:
         return TriggerResult("queued", queued_at)
-    return TriggerResult(ended.state.value, queued_at, ended.output, ended.error)
+    if ended.error is None:
+        return TriggerResult(ended.state.value, queued_at, output=ended.output)
+    return TriggerResult(ended.state.value, queued_at, error=ended.error)
 
 
 def routes(runs: RunService, *, wait_s_max: int, payload_bytes_max: int) -> list[Route]:
