@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,8 @@ from alloyd.wire.tickets import StreamTickets
 
 log = get_logger("alloyd.app")
 
+LOOP_PAUSE_S = 1.0  # before a loop that failed is begun again
+
 
 @dataclass(slots=True)
 class DiskGuard:
@@ -131,8 +133,8 @@ class App:
     ) -> App:
         """Bring up the locked ``data_dir`` and start the capabilities; nobody can reach it yet.
 
-        Without ``runs_workflows`` runs are only queued, for the next daemon: a short command must not begin what it
-        would interrupt. Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
+        Without ``runs_workflows`` runs are only queued: a short command must not begin what it would interrupt, and the
+        daemon does not before its port is its own; :meth:`begin_work` does the rest. Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
         """
         app = cls(config, data_dir, clock or Clock())
         await asyncio.to_thread(app._bring_up)
@@ -238,15 +240,29 @@ class App:
             await self.workflows.save(system_principal(self.first_key.org.id), HELLO)
         self._build_surfaces()
         self.key_worker.start()
-        self._spawn(self.sweeper.run(), "storage sweeper")
+        self._keep("storage sweeper", self.sweeper.run)
         if await self.backups.clean_up():
             log.warning("removed the part of a backup that was cut off")
         if runs_workflows:
-            self._spawn(self.retention_worker.run(), "retention")
-            await self.engine.start()
+            await self.begin_work()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+    async def begin_work(self) -> None:
+        """Drive queued runs, keep timers and delete what is old. Once, after :meth:`open` without workflows."""
+        self._keep("retention", self.retention_worker.run)
+        await self.engine.start()
+
+    def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a capability's endless loop; one that fails is logged and begun again."""
+
+        async def keep() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception as error:
+                    log.error("a loop failed; it is begun again", loop=name, exc_info=error)
+                await asyncio.sleep(LOOP_PAUSE_S)
+
+        self._tasks.append(asyncio.create_task(keep(), name=name))
 
     async def close(self, grace_s: float | None = None) -> None:
         """Drain: nothing new is taken, what runs gets ``grace_s`` seconds, then everything stops in reverse order."""

@@ -76,7 +76,7 @@ class Daemon:
     async def run(self) -> int:
         """Up, until a signal comes, and down; the exit code. Raises what keeps the daemon from starting."""
         self._take_signals()
-        app = await App.open(self._config, self._data_dir)
+        app = await App.open(self._config, self._data_dir, runs_workflows=False)
         grace_s: float | None = 0  # until it listens, nobody's work is worth waiting for: it runs again next time
         try:
             if app.first_key is not None:
@@ -103,6 +103,7 @@ class Daemon:
     async def _listen(self, app: App) -> None:
         await app.listen_socket()
         listener = await app.listen_tcp()
+        await app.begin_work()
         url = url_of(self._config.http.host, listener.port)
         unpacked.seal()
         _settle_memory()
