@@ -134,7 +134,8 @@ class App:
         """Bring up the locked ``data_dir`` and start the capabilities; nobody can reach it yet.
 
         Without ``runs_workflows`` runs are only queued: a short command must not begin what it would interrupt, and the
-        daemon does not before its port is its own; :meth:`begin_work` does the rest. Raises :class:`AlloydError` when the directory is damaged or belongs to a newer program.
+        daemon does not before its port is its own; :meth:`begin_work` does the rest. Raises :class:`AlloydError` when
+        the directory is damaged or belongs to a newer program.
         """
         app = cls(config, data_dir, clock or Clock())
         await asyncio.to_thread(app._bring_up)
