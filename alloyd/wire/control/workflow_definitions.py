@@ -12,6 +12,8 @@ from alloyd.kit.clock import rfc3339
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
 
+VERSION_MAX = 2**31 - 1  # beyond it the database has no integers
+
 
 class WorkflowBody(msgspec.Struct):
     """A workflow in a list: ``status`` is ``published`` once a version can run."""
@@ -36,7 +38,7 @@ class DefinitionAnswer(WorkflowBody):
 class VersionQuery(msgspec.Struct, frozen=True):
     """Which version; the newest without."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=VERSION_MAX)] | None = None
 
 
 class Checked(msgspec.Struct):
