@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET, BoundRoute
-from alloyd.wire.surface import Surface
+from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET
+from alloyd.wire.surface import BoundRoute, Surface
 
 OPENAPI_VERSION = "3.1.0"
 

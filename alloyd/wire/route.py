@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from alloyd.errors import AlloydError, Code
 from alloyd.principal import ACTIONS, Principal
-
-if TYPE_CHECKING:
-    from alloyd.wire.surface import Surface
 
 # Besides an action of principal.ACTIONS a route may declare one of these.
 PUBLIC: Final = "public"  # nobody needs to be authenticated
@@ -127,21 +124,3 @@ class Route:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:
             raise ValueError(f"{self.method} {self.path}: no such permission: {self.permission!r}")
         HTTPStatus(self.status)
-
-
-@dataclass(frozen=True, slots=True)
-class BoundRoute:
-    """A route with the surface it belongs to: what the server serves and openapi.json tells."""
-
-    surface: Surface
-    route: Route
-
-    @property
-    def takes_ticket(self) -> bool:
-        """Whether a browser may open this with a one-time ticket: the streams of events."""
-        return self.route.streams in TICKET_STREAMS
-
-    @property
-    def path(self) -> str:
-        """The whole path, with the surface's prefix."""
-        return self.surface.prefix + self.route.path

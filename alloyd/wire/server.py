@@ -25,8 +25,8 @@ from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
 from alloyd.wire.http_errors import HostRule
-from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, BoundRoute, Call
-from alloyd.wire.surface import Surface
+from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call
+from alloyd.wire.surface import BoundRoute, Surface
 
 log = get_logger("alloyd.wire")
 

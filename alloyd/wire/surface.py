@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from alloyd.errors import AlloydError
 from alloyd.principal import Principal
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import TICKET_STREAMS, Call, Route
 
 
 class Surface(ABC):
@@ -60,3 +61,21 @@ class Surface(ABC):
     @abstractmethod
     def describe_security(self) -> dict[str, Any]:
         """The OpenAPI security scheme of this surface's credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoute:
+    """A route with the surface it belongs to: what the server serves and openapi.json tells."""
+
+    surface: Surface
+    route: Route
+
+    @property
+    def takes_ticket(self) -> bool:
+        """Whether a browser may open this with a one-time ticket: the streams of events."""
+        return self.route.streams in TICKET_STREAMS
+
+    @property
+    def path(self) -> str:
+        """The whole path, with the surface's prefix."""
+        return self.surface.prefix + self.route.path

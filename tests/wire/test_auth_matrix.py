@@ -21,8 +21,9 @@ from alloyd.kit.clock import ManualClock
 from alloyd.kit.ids import new_id
 from alloyd.principal import ACTIONS, SCOPES, Role
 from alloyd.process.datadir import DataDir
-from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, BoundRoute
+from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN
 from alloyd.wire.server import Server
+from alloyd.wire.surface import BoundRoute
 from tests.identity import World, serve
 
 RANKS = ["viewer", "member", "admin", "owner"]
