@@ -7,6 +7,7 @@ in the table, and is read back in pages in the order of the starts. Pure bookkee
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alloyd.domain.workflows.model import Graph
@@ -78,6 +79,18 @@ class RunQueue:
         queue = self._orgs.get(org_id)
         return queue.queued if queue else 0
 
+    def counts_only(self, org_id: str) -> bool:
+        """A run was queued just now, and there is no room for its seed in memory: it is counted, and that is all.
+
+        False, and nothing done, when there is room: then :meth:`add_started`.
+        """
+        queue = self.org(org_id)
+        if not queue.overflow:
+            return False
+        queue.queued += 1
+        queue.more_came = True
+        return True
+
     def add_started(self, seed: Seed) -> None:
         """A run was queued just now, durably."""
         queue = self.org(seed.org_id)
@@ -99,10 +112,18 @@ class RunQueue:
         queue.queued += 1
         self._append(queue, Seed(run_id, org_id))
 
-    def restore(self, org_id: str, queued: int) -> None:
-        """After a start: so many of the organization's runs are queued in the table."""
-        queue = self.org(org_id)
-        queue.queued, queue.overflow = queued, True
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """After a start: so many runs of each organization are queued in the table, and are read from there.
+
+        What came before work began is among them: it waits behind what the last process left.
+        """
+        for queue in self._orgs.values():
+            self._known.difference_update(seed.run_id for seed in queue.seeds)
+            queue.seeds.clear()
+            queue.queued = queue.last_seq = 0
+        for org_id, queued in counts.items():
+            queue = self.org(org_id)
+            queue.queued, queue.overflow = queued, True
 
     def begin_refill(self, queue: OrgQueue) -> None:
         """The table is about to be read from ``queue.last_seq`` on."""

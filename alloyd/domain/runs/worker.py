@@ -45,7 +45,7 @@ class EngineSettings:
     takes_per_turn_max: int = 16
     start_group_max: int = 8
     window_s: float = 0.05
-    share_under_pressure: float = 0.2
+    share_under_pressure: float = 0.1
     step_output_bytes_max: int = 1024 * 1024
     context_bytes_max: int = 4 * 1024 * 1024
 
@@ -93,18 +93,22 @@ class Engine:
     # -- life ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read back what the last process left unfinished, and begin to work."""
-        self._taking = True
-        requeued = await self._database.write(store.requeue_interrupted)
-        counts = await self._database.read(store.count_queued)
+        """Read back what the last process left unfinished, and begin to work. Runs may be started before."""
+
+        def read_back(tx: Tx) -> tuple[int, dict[str, int]]:
+            # Among the writes, so that each start is either counted here or told after this.
+            interrupted, counts = store.requeue_interrupted(tx), store.count_queued(tx.conn)
+            tx.after_commit(lambda: self.queue.restore(counts))
+            return interrupted, counts
+
+        interrupted, counts = await self._database.write(read_back)
         if counts:
-            log.info("runs read back", queued=sum(counts.values()), interrupted=requeued)
-        for org_id, queued in counts.items():
-            self.queue.restore(org_id, queued)
+            log.info("runs read back", queued=sum(counts.values()), interrupted=interrupted)
         try:
             await self.scheduler.expire_overdue()  # before they are taken
         except Exception as error:
             log.error("overdue runs can't be ended; will be tried again", exc_info=error)
+        self._taking = True
         self._scheduler_task = asyncio.create_task(self.scheduler.run(), name="scheduler")
         self._plan_pump()
 
@@ -147,6 +151,14 @@ class Engine:
         self._plan_pump()
 
     # -- what the service tells ------------------------------------------------------------------------------
+
+    def counts_only(self, org_id: str, deadline_at: int) -> bool:
+        """A run is queued, durably, and waits in the table for its turn: all done. False: :meth:`accept` it."""
+        if not self.queue.counts_only(org_id):
+            return False
+        self.scheduler.add_deadline(deadline_at)
+        self._plan_pump()
+        return True
 
     def accept(self, seed: Seed, deadline_at: int) -> None:
         """A run is queued, durably."""

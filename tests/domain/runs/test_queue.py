@@ -81,7 +81,7 @@ def test_a_run_that_comes_while_the_table_is_read_is_read_next() -> None:
 def test_a_run_that_ended_while_the_table_was_read_is_not_begun_again() -> None:
     """A pending run was started, so its place in the order is behind what has been read."""
     queue = RunQueue(1, 100)
-    queue.restore("a", 1)
+    queue.restore({"a": 1})
     queue.add_known("a", "late")
     org = queue.org("a")
     queue.begin_refill(org)
@@ -121,7 +121,7 @@ def test_a_cancelled_run_is_counted_off_once(when: str) -> None:
 def test_the_table_may_be_quicker_than_the_word() -> None:
     """A start is committed and on the page, and only then is it told."""
     queue = RunQueue(1, 100)
-    queue.restore("a", 0)
+    queue.restore({"a": 0})
     org = queue.org("a")
     queue.begin_refill(org)
     queue.end_refill(org, [Seed("a1", "a", 1)], complete=True)
@@ -337,6 +337,34 @@ async def test_what_overflows_comes_back_in_order_without_loss_or_repeat(
         ], "the order of the starts"
         assert bench.engine.queue.queued_count == 0
         assert bench.outside.waiting == 0
+
+
+async def test_what_is_started_before_work_begins_waits_behind_what_the_last_process_left(tmp_path: Path) -> None:
+    """The port is open before the queue is read back."""
+    async with open_bench(tmp_path, starts=False) as before:
+        workflow_id = await before.publish(ASK)
+        old = [await before.start(workflow_id) for _ in range(3)]
+        principal = await before.org()
+        pending = (await before.runs.create(principal, StartRun(workflow_id, b"{}", "control"))).run.id
+    async with open_bench(tmp_path, EngineSettings(running_max=1), starts=False) as bench:
+        principal = await bench.org()
+        new = [await bench.start(workflow_id) for _ in range(3)]
+        await bench.runs.start_pending(principal, pending)
+        await bench.runs.cancel(principal, new[1])
+        starting = asyncio.create_task(bench.engine.start())
+        meanwhile = [await bench.start(workflow_id) for _ in range(3)]
+        await starting
+        wanted = [*old, pending, new[0], new[2], *meanwhile]
+        assert bench.engine.queue.queued_of(principal.org_id) in (len(wanted), len(wanted) - 1)
+        begun = []
+        for _ in wanted:
+            asked = await bench.outside.next()
+            begun.append(asked.context.run_id)
+            asked.answer()
+        assert begun == wanted
+        await bench.ends(begun)
+        await bench.settled()
+        assert (bench.engine.queue.queued_count, bench.outside.waiting) == (0, 0)
 
 
 async def test_starts_come_faster_than_they_can_be_taken(tmp_path: Path) -> None:
