@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MS = timedelta(milliseconds=1)
@@ -34,7 +35,12 @@ class ManualClock(Clock):
 def rfc3339(ms: int) -> str:
     """``ms`` since the epoch as ``2026-01-01T00:00:00.000Z``."""
     seconds, milli = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milli:03d}Z"
+    return f"{_date_and_time(seconds)}.{milli:03d}Z"
+
+
+@lru_cache(maxsize=256)  # most times that are told are of this very second
+def _date_and_time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_rfc3339(text: str) -> int:

@@ -32,12 +32,14 @@ log = get_logger("alloyd.wire")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
-_STANDING_HEADERS = {
-    "Content-Type": "application/json",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Server": "alloyd",
-}
+_STANDING_HEADERS = CIMultiDict(
+    {
+        "Content-Type": "application/json",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Server": "alloyd",
+    }
+)
 
 SERVER: web.AppKey[Server] = web.AppKey("alloyd.server")
 
@@ -263,7 +265,7 @@ def _refusal(
 
 
 def _respond(data: bytes, status: int, request_id: str, extra: dict[str, str] | None) -> web.Response:
-    headers = CIMultiDict(_STANDING_HEADERS)
+    headers = _STANDING_HEADERS.copy()
     headers["X-Request-Id"] = request_id
     if extra:
         headers.update(extra)

@@ -278,6 +278,9 @@ class RunService:
         def accept() -> None:
             self._engine.note_group(len(items))
             for seq, (new, runnable) in enumerate(items, start=first_seq):
+                self._forget_coming(new.org_id, new.id)
+                if self._engine.counts_only(new.org_id, now + new.deadline_ms):
+                    continue
                 seed = Seed(
                     new.id,
                     new.org_id,
@@ -290,7 +293,6 @@ class RunService:
                     new.started_by,
                 )
                 self._engine.accept(seed, now + new.deadline_ms)
-                self._forget_coming(new.org_id, new.id)
 
         tx.after_commit(accept)
         return [Started(new.id, now) for new in runs]

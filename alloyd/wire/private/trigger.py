@@ -62,7 +62,8 @@ class TriggerRoutes:
 
 def read_wait(call: Call, wait_s_max: int) -> int | None:
     """Seconds of ``Prefer: wait=N``, None without one. Raises ``bad_request`` over ``wait_s_max``."""
-    found = _WAIT.search(",".join(call.request.headers.getall("Prefer", ())))
+    prefer = call.request.headers.getall("Prefer", None)
+    found = _WAIT.search(",".join(prefer)) if prefer else None
     if found is None:
         return None
     wait_s = int(found[1])
