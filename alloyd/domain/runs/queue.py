@@ -48,6 +48,11 @@ class OrgQueue:
         """Whether the table has to be read to go on."""
         return self.overflow and not self.seeds and not self.refilling
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not (self.seeds or self.queued or self.running or self.overflow or self.refilling)
+
 
 class RunQueue:
     """Fair between organizations: each turn takes one run of the next organization that has one and may."""
@@ -156,6 +161,9 @@ class RunQueue:
         """The next run to drive; None when nobody has one that may run now."""
         for _ in range(len(self._orgs)):
             org_id, queue = next(iter(self._orgs.items()))
+            if queue.idle:  # or each turn would look at everybody who ever started something
+                del self._orgs[org_id]
+                continue
             self._orgs.move_to_end(org_id)
             if queue.seeds and queue.running < self.running_per_org_max:
                 seed = queue.seeds.popleft()

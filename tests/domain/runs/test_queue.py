@@ -145,6 +145,18 @@ def test_waking_twice_is_once() -> None:
     assert queue.queued_of("nobody") == 0
 
 
+def test_organizations_that_have_nothing_are_forgotten() -> None:
+    queue = RunQueue(100, 100)
+    for number in range(1000):
+        queue.add_started(Seed(f"r{number}", f"org{number}", number))
+    for run_id in take_all(queue):
+        queue.release(f"org{run_id[1:]}", run_id)
+    assert queue.take() is None
+    assert queue.orgs() == []
+    queue.add_started(Seed("again", "org1", 2000))
+    assert take_all(queue) == ["again"]
+
+
 class QueueMachine(RuleBasedStateMachine):
     """The queue beside a table, which is a dict: every run is begun exactly once, in order, and the counts are true."""
 

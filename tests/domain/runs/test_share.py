@@ -10,7 +10,7 @@ WINDOW_S = 0.05
 
 
 def share_after(starts: int, *, late_s: float = 0.0) -> tuple[Share, float]:
-    """A share at the beginning of the window that follows one in which a commit held ``starts`` starts, and the time."""
+    """A share at the beginning of the window after one in which a commit held ``starts`` starts, and the time."""
     share = Share(8, WINDOW_S, 0.2)
     assert not share.is_used_up(1.0)
     share.note_group(starts)
