@@ -15,7 +15,7 @@ import aiosqlite
 
 T = TypeVar("T")
 
-_CACHED_STATEMENTS = 512
+_CACHED_STATEMENTS = 1024
 _BUSY_TIMEOUT_S = 5.0
 
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-# Few sizes, so that the prepared statements stay in the connection's cache.
-_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+# A statement for each number of rows, all of which stay prepared in the connection's cache.
+ROWS_PER_STATEMENT_MAX = 64
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _statement(before: str, after: str, columns: int, rows: int) -> str:
     row = f"({', '.join('?' * columns)})"
     return f"{before} {', '.join([row] * rows)} {after}"
@@ -51,8 +51,7 @@ class Tx:
         """
         changed = done = 0
         while done < len(rows):
-            left = len(rows) - done
-            size = next(size for size in _CHUNKS if size <= left)
+            size = min(len(rows) - done, ROWS_PER_STATEMENT_MAX)
             values = list(chain.from_iterable(rows[done : done + size]))
             sql = _statement(before, after, len(rows[0]), size)
             changed += self.conn.execute(sql, values).rowcount
@@ -62,11 +61,10 @@ class Tx:
     def select_rows(self, before: str, after: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """:meth:`execute_rows` for a SELECT: all that it finds."""
         found: list[tuple[Any, ...]] = []
-        for start in range(0, len(rows), _CHUNKS[0]):
-            part = rows[start : start + _CHUNKS[0]]
-            padded = [*part, *[part[-1]] * (next(s for s in reversed(_CHUNKS) if s >= len(part)) - len(part))]
-            sql = _statement(before, after, len(part[0]), len(padded))
-            found.extend(self.conn.execute(sql, list(chain.from_iterable(padded))))
+        for start in range(0, len(rows), ROWS_PER_STATEMENT_MAX):
+            part = rows[start : start + ROWS_PER_STATEMENT_MAX]
+            sql = _statement(before, after, len(part[0]), len(part))
+            found.extend(self.conn.execute(sql, list(chain.from_iterable(part))))
         return found
 
     def emit(self, event: Any) -> None:

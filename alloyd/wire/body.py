@@ -26,8 +26,11 @@ async def read_bytes(request: web.Request, bytes_max: int, idle_timeout_s: float
     if not request.can_read_body:
         return b""
     content = request.content
-    if content.at_eof():
-        return b""
+    if content.is_eof():  # it came with the headers, as small bodies do
+        data = content.read_nowait()
+        if len(data) > bytes_max:
+            raise too_large("body", bytes_max)
+        return data
     pieces: list[bytes] = []
     size = 0
     try:

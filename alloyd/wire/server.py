@@ -24,6 +24,7 @@ from alloyd.kit.ids import is_uuid, new_id
 from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
+from alloyd.wire.answer import STANDING_HEADERS, Answer
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call
 from alloyd.wire.surface import BoundRoute, Surface
@@ -32,14 +33,6 @@ log = get_logger("alloyd.wire")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
-_STANDING_HEADERS = CIMultiDict(
-    {
-        "Content-Type": "application/json",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-        "Server": "alloyd",
-    }
-)
 
 SERVER: web.AppKey[Server] = web.AppKey("alloyd.server")
 
@@ -136,7 +129,7 @@ class Server:
                 if isinstance(value, web.StreamResponse):
                     response = value
                 else:
-                    response = _respond(surface.encode(call, value), call.status, call.request_id, call.headers)
+                    response = Answer(surface.encode(call, value), call.status, call.request_id, call.headers)
             except Exception as error:
                 response = self._refuse(surface, error, call)
             if route.streams is None:  # how long a stream stays open says nothing of the server
@@ -265,7 +258,7 @@ def _refusal(
 
 
 def _respond(data: bytes, status: int, request_id: str, extra: dict[str, str] | None) -> web.Response:
-    headers = _STANDING_HEADERS.copy()
+    headers = CIMultiDict(STANDING_HEADERS)
     headers["X-Request-Id"] = request_id
     if extra:
         headers.update(extra)

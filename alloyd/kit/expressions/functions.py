@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from alloyd.kit.expressions import fn_dates as dates
-from alloyd.kit.expressions import fn_encodings as encodings
-from alloyd.kit.expressions import fn_lists as lists
-from alloyd.kit.expressions import fn_numbers as numbers
-from alloyd.kit.expressions import fn_text as text
+import alloyd.kit.expressions.fn_dates as dates
+import alloyd.kit.expressions.fn_encodings as encodings
+import alloyd.kit.expressions.fn_lists as lists
+import alloyd.kit.expressions.fn_numbers as numbers
+import alloyd.kit.expressions.fn_text as text
 from alloyd.kit.expressions.bounds import Frame
 
 
