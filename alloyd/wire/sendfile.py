@@ -22,7 +22,7 @@ SMALL_BYTES_MAX: Final = 64 * 1024
 # What one hop to a thread sends at most, so that one fast client does not keep the thread.
 _HOP_BYTES_MAX: Final = 16 * 1024 * 1024
 # A fast client makes room sooner than the loop would tell us; a slow one must not keep the thread.
-_HOP_WAIT_MS: Final = 2
+_HOP_WAIT_MS: Final = 5
 # A client that takes nothing for this long is given up.
 SEND_IDLE_TIMEOUT_S: Final = 60.0
 

@@ -89,22 +89,11 @@ class BlobStore:
         self.in_flight.add(blob_id)
         return Draft(self, blob_id, bytes_max)
 
-    async def open(self, blob_id: str) -> int | None:
-        """A file descriptor to read a content from, None when it is not there (any more).
+    def open_now(self, blob_id: str) -> int | None:
+        """A file descriptor to read a content from, None when it is not there (any more). Blocks: not on the loop.
 
         Whoever has it reads the content to its end, also after it was removed.
         """
-        opened: list[int | None] = []
-        try:
-            await self.run(lambda: opened.append(self._open(blob_id)))
-        except asyncio.CancelledError:
-            for fd in opened:
-                if fd is not None:
-                    os.close(fd)
-            raise
-        return opened[0]
-
-    def _open(self, blob_id: str) -> int | None:
         try:
             return os.open(self.path_of(blob_id), _EXISTING_FILE)
         except FileNotFoundError:

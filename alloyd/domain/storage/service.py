@@ -160,11 +160,25 @@ class StorageService:
     async def open_file(self, principal: Principal, path: str) -> OpenFile:
         """The file at ``path`` for reading, as it is now, to its end. Raises as :meth:`get_file`, ``unavailable``."""
         where, org_id = parse_path(path), principal.org_id
-        for _ in range(_OPEN_TRIES_MAX):
-            info = await self._database.read(lambda conn: tree.get_file(conn, org_id, where))
-            fd = await self._blobs.open(info.blob_id)
+        opened: list[int] = []
+
+        def look_up(conn: sqlite3.Connection) -> FileInfo:
+            """On the reader's thread, so that looking up and opening are one hop."""
+            info = tree.get_file(conn, org_id, where)
+            fd = self._blobs.open_now(info.blob_id)
             if fd is not None:
-                return OpenFile(info, fd, self._blobs)
+                opened.append(fd)
+            return info
+
+        for _ in range(_OPEN_TRIES_MAX):
+            job = asyncio.ensure_future(self._database.read(look_up))
+            try:
+                info = await asyncio.shield(job)
+            except asyncio.CancelledError:
+                job.add_done_callback(lambda done: _close_unwanted(done, opened))
+                raise
+            if opened:
+                return OpenFile(info, opened[0], self._blobs)
         raise AlloydError(Code.INTERNAL, "the file's content is missing on the disk", log=f"blob {info.blob_id}")
 
     async def usage(self, principal: Principal) -> Usage:
@@ -394,3 +408,11 @@ class StorageService:
 def _stored(info: FileInfo | None) -> FileInfo:
     assert info is not None  # only a request with an idempotency key can have been served before
     return info
+
+
+def _close_unwanted(done: asyncio.Future[Any], opened: list[int]) -> None:
+    """Who asked for the file has gone meanwhile."""
+    if not done.cancelled():
+        done.exception()
+    for fd in opened:
+        os.close(fd)

@@ -44,7 +44,7 @@ async def test_written_is_read(backend: Backend, size: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert backend.files_in_tmp() == []
-    fd = await backend.blobs.open(blob.id)
+    fd = backend.blobs.open_now(blob.id)
     assert fd is not None
     assert b"".join([piece async for piece in backend.blobs.read_chunks(fd, 0, size)]) == content
     assert await backend.blobs.read(fd, 1, 5) == content[1:6]
