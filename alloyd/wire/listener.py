@@ -151,6 +151,7 @@ class Connection(web.RequestHandler):
             max_headers=HEADERS_MAX,
             lingering_time=LINGER_S,
         )
+        self._request_handler = listener.server.dispatch  # type: ignore[assignment]  # its requests are web.Request
         self._listener = listener
         self._headers_timer: asyncio.TimerHandle | None = None
         self._head = b""  # how the request begins that is not complete yet

@@ -27,6 +27,7 @@ from alloyd.wire import body, http_errors
 from alloyd.wire.answer import STANDING_HEADERS, Answer
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call
+from alloyd.wire.shortcuts import Shortcuts
 from alloyd.wire.surface import BoundRoute, Surface
 
 log = get_logger("alloyd.wire")
@@ -68,6 +69,7 @@ class Server:
         self._hosts = HostRule()
         self._authorize = authorize
         self._methods: dict[str, set[str]] = {}
+        self._shortcuts = Shortcuts()
 
     def allow_hosts(self, names: Sequence[str]) -> None:
         """Answer only requests addressed to ``names``, and to this machine's loopback; none means any."""
@@ -85,7 +87,8 @@ class Server:
             handle = self._pipeline(bound)
             stem = bound.path.rstrip("/")
             for path in {stem or "/", f"{stem}/"}:
-                app.router.add_route(bound.route.method, path, handle, expect_handler=_expect_later)
+                route = app.router.add_route(bound.route.method, path, handle, expect_handler=_expect_later)
+                self._shortcuts.add(bound.route.method, path, handle, route)
                 self._methods.setdefault(path, set()).add(bound.route.method)
                 if bound.route.method == "GET":
                     app.router.add_route("HEAD", path, handle, expect_handler=_expect_later)
@@ -93,6 +96,10 @@ class Server:
         app.router.add_route("*", "/{tail:.*}", self._unmatched, expect_handler=_expect_later)
         self._app = app
         return app
+
+    def dispatch(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        """The pipeline of the request's route: at once for most, by aiohttp's router for the rest."""
+        return self._shortcuts.take(request) or self._app._handle(request)  # noqa: SLF001  # what aiohttp itself calls
 
     def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         surface, route = bound.surface, bound.route

@@ -45,7 +45,7 @@ class EngineSettings:
     takes_per_turn_max: int = 16
     start_group_max: int = 8
     window_s: float = 0.05
-    share_under_pressure: float = 0.03
+    share_under_pressure: float = 0.02
     step_output_bytes_max: int = 1024 * 1024
     context_bytes_max: int = 4 * 1024 * 1024
 
