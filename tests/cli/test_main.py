@@ -189,6 +189,13 @@ def test_a_reader_that_has_enough(tmp_path):
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_fault(closed):
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(["sh", "-c", script, "sh", *ALLOYD, "config", "show"], capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
 def test_interrupted_while_it_follows(standing):
     command = [*ALLOYD, "--data-dir", str(standing.data_dir), "events", "tail", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
