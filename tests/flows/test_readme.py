@@ -87,19 +87,24 @@ class Session:
         script = (
             f'export PATH="$PWD/.venv/bin:$PATH" ALLOYD_DATA_DIR=data\n[ -e .session ] && . ./.session\n{code}{keep}'
         )
-        done = subprocess.run(
+        shell = subprocess.Popen(
             ["bash", "-c", self.localized(script)],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=_DEADLINE_S,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, done.stderr
-        assert "rror" not in done.stderr, done.stderr
-        return done.stdout
+        try:
+            said, errors = shell.communicate(timeout=_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(shell.pid, signal.SIGKILL)  # what the shell started holds its pipes open
+            raise
+        assert shell.returncode == 0, errors
+        assert "rror" not in errors, errors
+        return said
 
 
 @pytest.fixture
