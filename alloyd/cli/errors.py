@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from alloyd.errors import Code
 
-# Private contract: the command line, exit codes.
+# Contract: the command line, exit codes.
 DONE: Final = 0
 REFUSED: Final = 1
 USAGE: Final = 2

@@ -81,7 +81,7 @@ for _command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. Private contract: the command line, exit codes."""
+    """Run one command; its exit code. Contract: the command line, exit codes."""
     unpacked.settle()
     _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):

@@ -26,7 +26,7 @@ _SHOWN_CHARS_MAX: Final = 60
 def load_config(file: Path | None, env: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
     """The configuration from ``file`` (None: no file), ``env`` and ``flags`` (``{"http.port": 0}``).
 
-    A file that is named has to exist. Raises ConfigFaults with every fault there is. Private contract: the
+    A file that is named has to exist. Raises ConfigFaults with every fault there is. Contract: the
     command line, configuration.
     """
     fields = fields_of(Config)

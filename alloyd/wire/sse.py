@@ -32,7 +32,7 @@ CheckRun = Callable[[Principal, str], Awaitable[bool]]
 async def stream_run_events(
     call: Call, streams: Streams, run_id: str, check_run: CheckRun, after: str | None = None
 ) -> web.StreamResponse:
-    """One run's history, then what happens, until its terminal event. Private contract: Control, events and streams.
+    """One run's history, then what happens, until its terminal event. Contract: control, "Events and streams".
 
     ``Last-Event-ID``, or ``after``, resumes; an unknown id replays all. ``check_run`` is awaited once the reader is
     open. Raises what ``check_run`` raises, ``rate_limited`` and ``unavailable``.

@@ -73,7 +73,7 @@ async def serve_websocket(
     after: str | None,
     allowed_origins: Collection[str],
 ) -> web.StreamResponse:
-    """Events as text messages, live from the start or after ``after``. Private contract: Control, events and streams.
+    """Events as text messages, live from the start or after ``after``. Contract: control, "Events and streams".
 
     Raises ``forbidden`` for a foreign ``Origin``, ``bad_request`` without a WebSocket handshake, ``rate_limited``.
     Closes with 4401 when the credential is revoked, 1001 when the daemon stops, 1008 after many bad messages.

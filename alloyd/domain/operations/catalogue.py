@@ -74,7 +74,7 @@ def get_operation(name: str) -> Operation:
 
 
 def describe() -> list[Description]:
-    """The catalogue in its own order (private contract: Workflows, Operations)."""
+    """The catalogue in its own order (contract: workflows, "Operations")."""
     return list(_DESCRIPTIONS)
 
 

@@ -1,6 +1,6 @@
 """The expression language: templates compiled once, evaluated in microseconds, bounded in everything.
 
-Serves the private contract: Workflows, section Expressions. The language is described for its users in
+Serves the workflows contract, "Expressions". The language is described for its users in
 ``alloyd/docs/expressions.md``. There is no ``eval``: the text becomes tokens, a tree of a few known
 shapes, and closures that can only look up keys of JSON and call the functions of one table.
 """

@@ -7,7 +7,7 @@ from alloyd.wire.route import Call, Route
 
 
 def routes() -> list[Route]:
-    """``GET /v1/operations`` (private contract: Workflows, Operations)."""
+    """``GET /v1/operations`` (contract: workflows, "Operations")."""
     return [
         Route(
             "GET",
