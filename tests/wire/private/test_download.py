@@ -271,7 +271,7 @@ def test_large_bodies_under_uvloop(tmp_path: Path) -> None:
             assert open_contents(backend) == []
         whole.set()
 
-    # In a thread that is not waited for: closing a uvloop loop after this has been seen to block, once in ten runs.
+    # In a thread that is not waited for: closing a uvloop loop after this has been seen to block for ever.
     whole = threading.Event()
     threading.Thread(target=lambda: uvloop.run(download()), daemon=True).start()
     assert whole.wait(60)
