@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -34,6 +34,32 @@ class Rule:
 ACTIONS: dict[str, Rule] = {
     "organization.read": Rule(Role.VIEWER, "organizations:read"),
     "organization.update": Rule(Role.OWNER, "organizations:write"),
+    "organization.invite": Rule(Role.ADMIN, "organizations:write"),
+    "member.read": Rule(Role.VIEWER, "organizations:read"),
+    "member.update": Rule(Role.ADMIN, "organizations:write"),
+    "team.read": Rule(Role.VIEWER, "organizations:read"),
+    "team.create": Rule(Role.ADMIN, "organizations:write"),
+    "team.update": Rule(Role.ADMIN, "organizations:write"),
+    "invitation.read": Rule(Role.ADMIN, "organizations:read"),
+    "invitation.revoke": Rule(Role.ADMIN, "organizations:write"),
+    "grant.read": Rule(Role.ADMIN, "organizations:read"),
+    "grant.write": Rule(Role.ADMIN, "organizations:write"),
+    "audit.read": Rule(Role.ADMIN, "audit:read"),
+    "usage.read": Rule(Role.VIEWER, "usage:read"),
+    "job.read": Rule(Role.VIEWER, "jobs:read"),
+    "job.create": Rule(Role.MEMBER, "jobs:write"),
+    "provider.read": Rule(Role.VIEWER, "providers:read"),
+    "provider.execute": Rule(Role.MEMBER, "providers:execute"),
+    "asset.read": Rule(Role.VIEWER, "assets:read"),
+    "asset.create": Rule(Role.MEMBER, "assets:write"),
+    "schedule.read": Rule(Role.VIEWER, "workflows:read"),
+    "schedule.write": Rule(Role.MEMBER, "workflows:write"),
+    "webhook.read": Rule(Role.MEMBER, "webhooks:read"),
+    "webhook.write": Rule(Role.ADMIN, "webhooks:write"),
+    "dead_letter.read": Rule(Role.VIEWER, "runs:read"),
+    "dead_letter.write": Rule(Role.MEMBER, "runs:write"),
+    "run.retry": Rule(Role.MEMBER, "workflows:run"),
+    "run.signal": Rule(Role.MEMBER, "runs:write"),
     "api_key.read": Rule(Role.ADMIN, "keys:read"),
     "api_key.create": Rule(Role.ADMIN, "keys:write"),
     "api_key.disable": Rule(Role.ADMIN, "keys:write"),
@@ -65,8 +91,20 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A user's role in one organization."""
+
+    org_id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. ``org_id`` is the only source of tenancy; ``surface`` the one it came in by."""
+    """An authenticated caller. ``org_id`` is the only source of tenancy; ``surface`` the one it came in by.
+
+    A user may belong to several organizations: ``standings`` has all of them, and :meth:`within` moves to another. A
+    user of none has an empty ``org_id`` and may do nothing that needs an action.
+    """
 
     kind: Kind
     id: str
@@ -76,6 +114,22 @@ class Principal:
     surface: str = "control"
     team_id: str | None = None
     platform_admin: bool = False
+    standings: tuple[Standing, ...] = ()
+
+    def within(self, org_id: str) -> Principal | None:
+        """The same caller acting in ``org_id``; None when it does not belong there."""
+        if org_id == self.org_id and org_id:
+            return self
+        for standing in self.standings:
+            if standing.org_id == org_id:
+                return replace(self, org_id=org_id, role=standing.role, team_id=None)
+        return None
+
+    @property
+    def org_ids(self) -> frozenset[str]:
+        """Every organization whose things the caller may be shown."""
+        own = {standing.org_id for standing in self.standings} | {self.org_id}
+        return frozenset(own - {""})
 
     def may(self, action: str) -> bool:
         """Whether role and scopes allow ``action`` in the own organization. Unknown actions are refused."""

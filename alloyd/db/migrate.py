@@ -13,7 +13,16 @@ from alloyd.errors import AlloydError, Code
 from alloyd.kit import crash
 
 # In order; the frozen executable can't list a directory it does not know, so the files are named here.
-MIGRATIONS = ("0001_first.sql",)
+MIGRATIONS = (
+    "0001_first.sql",
+    "0002_identity.sql",
+    "0003_teams.sql",
+    "0004_audit.sql",
+    "0005_engine.sql",
+    "0006_triggers.sql",
+    "0007_webhooks.sql",
+    "0008_usage.sql",
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 _SCHEMA_HEAD = "-- The whole schema, as the migrations make it; to be read, never run. Made by `make docs`.\n\n"

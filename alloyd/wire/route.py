@@ -91,6 +91,8 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Any]]
+# The organization of the thing with that id, None when there is none: only asked for who belongs to several.
+FindOwner = Callable[[str], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Route:
     may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the envelope.
     ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes return a
     response of their own, of that media type. ``statuses`` are the error statuses that the contract names besides
-    those every route has.
+    those every route has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user of
+    several organizations then acts in that one.
     """
 
     method: str
@@ -119,6 +122,7 @@ class Route:
     body_bytes_max: int | None = None
     request_media_type: str = "application/json"
     request_schema: dict[str, Any] | None = None
+    owner: FindOwner | None = None
 
     def __post_init__(self) -> None:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:

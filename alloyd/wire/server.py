@@ -26,7 +26,7 @@ from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
 from alloyd.wire.answer import STANDING_HEADERS, Answer
 from alloyd.wire.http_errors import HostRule
-from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call
+from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner
 from alloyd.wire.shortcuts import Shortcuts
 from alloyd.wire.surface import BoundRoute, Surface
 
@@ -120,6 +120,8 @@ class Server:
                 self._check_target(request)
                 if route.permission != PUBLIC:
                     call.principal = find_principal(request) or await surface.authenticate(request)
+                    if route.owner is not None and call.principal.standings:
+                        call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
                     if action is not None:
                         authorize(call.principal, action)
                 if "Expect" in headers:
@@ -211,6 +213,12 @@ class Server:
         """The surface in whose dialect an unknown path is refused: the longest prefix that matches."""
         inside = [s for s in self.surfaces if path == s.prefix or path.startswith(f"{s.prefix}/") or not s.prefix]
         return max(inside or self.surfaces[:1], key=lambda s: len(s.prefix))
+
+
+async def _act_where_it_is(principal: Principal, find_owner: FindOwner, id_: str) -> Principal:
+    """A user of several organizations acts in the one that the thing belongs to; elsewhere it is not found."""
+    org_id = await find_owner(id_)
+    return (principal.within(org_id) if org_id is not None else None) or principal
 
 
 def to_alloyd_error(error: BaseException) -> AlloydError:

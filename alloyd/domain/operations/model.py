@@ -100,7 +100,7 @@ class StepFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The outside that operations may touch. Built once by app.py."""
+    """The outside that operations may touch. Built once by app."""
 
     files: StepFiles
     outbound: Outbound

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from alloyd.domain.authz.service import authorize
 from alloyd.errors import not_found
+from alloyd.principal import ACTIONS
 from alloyd.wire.route import Call
 
 
 def organization_of(call: Call, named: str | None) -> str:
     """The organization a request is about: ``organization_id`` of its body or query, by default the credential's.
 
-    Raises ``not_found``, the same for another's organization as for none at all.
+    A user of several acts in the one that is named from here on, with the role it has there. Raises ``not_found``,
+    the same for another's organization as for none at all, and ``forbidden`` when the role there is not enough.
     """
-    if named is not None and named != call.who.org_id:
+    if named is None or named == call.who.org_id:
+        return call.who.org_id
+    moved = call.who.within(named)
+    if moved is None:
         raise not_found("organization")
-    return call.who.org_id
+    call.principal = moved
+    if call.route.permission in ACTIONS:
+        authorize(moved, call.route.permission)
+    return named

@@ -43,7 +43,7 @@ class KnownKeys(Authenticator):
 
 
 def authorize(principal: Principal, action: str) -> None:
-    """As app.py has it."""
+    """As the program has it."""
     if not principal.may(action):
         raise AlloydError(Code.FORBIDDEN, "not allowed")
 

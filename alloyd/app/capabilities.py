@@ -1,0 +1,110 @@
+"""Builds the capabilities and what is beneath them: each is made here, once, and given what it uses."""
+
+from __future__ import annotations
+
+from alloyd import __version__
+from alloyd.app import settings
+from alloyd.app.disk import DiskGuard
+from alloyd.config import Config, LiveConfig
+from alloyd.db import Database, DatabaseSettings
+from alloyd.domain.backups.model import Places
+from alloyd.domain.backups.service import BackupService
+from alloyd.domain.keys.service import KeyService, KeySettings
+from alloyd.domain.keys.worker import KeyWorker
+from alloyd.domain.operations.model import Services
+from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.retention.service import RetentionService
+from alloyd.domain.retention.worker import RetentionWorker
+from alloyd.domain.runs.service import RunService
+from alloyd.domain.runs.worker import Engine
+from alloyd.domain.storage.blobs import BlobStore
+from alloyd.domain.storage.service import StorageService
+from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.users.service import UserService
+from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
+from alloyd.egress import EgressPolicy, Outbound
+from alloyd.events.hub import Hub
+from alloyd.events.service import EventLog
+from alloyd.kit.clock import Clock
+from alloyd.kit.ids import new_id
+from alloyd.process.datadir import DataDir
+
+
+class Capabilities:
+    """All services of one data directory. The configuration's live part is read through ``live``."""
+
+    def __init__(self, config: Config, data_dir: DataDir, clock: Clock) -> None:
+        self.live = LiveConfig(config)
+        self.data_dir = data_dir
+        self.clock = clock
+        self.instance_id = new_id()
+
+    async def _build(self) -> None:
+        """Make every capability, each after those it uses. Nothing runs yet, and nothing is written."""
+        config, clock = self.live.current, self.clock
+        self.database = await Database.open(
+            self.data_dir.database,
+            clock,
+            DatabaseSettings(config.data.readers, config.data.group_commit_max, config.data.checkpoint_pages),
+        )
+        self.disk = DiskGuard(str(self.data_dir.root), self.live)
+        self.hub = Hub(config.events.reader_queue_max)
+        self.event_log = EventLog(self.database, self.hub)
+        self.orgs = OrgService(self.database)
+        self.users = UserService(self.database, self.hub, config.auth.password_bytes_min)
+        self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
+        self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
+        self._build_storage(config)
+        self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), settings.egress_limits(config))
+        self._build_workflows(config)
+        self.backups = BackupService(
+            self.database,
+            Places.below(self.data_dir.root),
+            clock,
+            self.sweeper.hold,
+            lambda: self.live.current.data.disk_free_bytes_min,
+            __version__,
+        )
+        self.retention = RetentionService(self.database, clock, lambda: settings.retention_settings(self.live.current))
+        self.retention_worker = RetentionWorker(self.retention, lambda: settings.retention_settings(self.live.current))
+
+    def _build_storage(self, config: Config) -> None:
+        self.blobs = BlobStore(
+            self.data_dir.root, self.database.on_fatal, lambda: self.live.current.data.disk_free_bytes_min
+        )
+        self.sweeper = StorageSweeper(self.database, self.blobs, config.storage.sweep_interval_s)
+        self.storage = StorageService(
+            self.database,
+            self.blobs,
+            settings.storage_settings(config),
+            self.sweeper.wake,
+        )
+
+    def _build_workflows(self, config: Config) -> None:
+        engine = config.engine
+        self.workflows = WorkflowService(
+            self.database,
+            WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
+        )
+        self.engine = Engine(
+            self.database,
+            self.workflows,
+            Services(
+                self.storage,
+                self.outbound,
+                self.clock,
+                engine.step_output_bytes_max,
+                config.storage.max_upload_bytes,
+            ),
+            self.clock,
+            settings.engine_settings(config),
+            self.instance_id,
+        )
+        self.runs = RunService(
+            self.database,
+            self.workflows,
+            self.engine,
+            self.clock,
+            settings.run_settings(config),
+            self.disk.check,
+        )

@@ -1,0 +1,195 @@
+"""Builds the surfaces over the capabilities: which routes the network sees, and which the operator's socket."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from alloyd import __version__
+from alloyd.app.capabilities import Capabilities
+from alloyd.config import Config
+from alloyd.db.maintenance import count_pages
+from alloyd.domain.authz.service import authorize
+from alloyd.errors import AlloydError
+from alloyd.kit.clock import Clock
+from alloyd.process.datadir import DataDir
+from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
+from alloyd.wire.control import (
+    api_keys,
+    events,
+    me,
+    operations,
+    organizations,
+    stream_tickets,
+    workflow_definitions,
+    workflow_runs,
+)
+from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.openapi import build_document, render
+from alloyd.wire.operator import api_keys as operator_api_keys
+from alloyd.wire.operator import backups as operator_backups
+from alloyd.wire.operator import organizations as operator_organizations
+from alloyd.wire.operator import status as operator_status
+from alloyd.wire.operator import storage as operator_storage
+from alloyd.wire.operator import users as operator_users
+from alloyd.wire.paging import PageLimits
+from alloyd.wire.private import storage as private_storage
+from alloyd.wire.private import trigger
+from alloyd.wire.private.codec import PrivateSurface
+from alloyd.wire.route import Route
+from alloyd.wire.server import Server, WireLimits
+from alloyd.wire.stream import Streams, StreamSettings
+from alloyd.wire.surface import Surface
+from alloyd.wire.system.app import system_surface
+from alloyd.wire.system.health import Readiness
+from alloyd.wire.system.metrics import Gauge, Metrics, Sources
+from alloyd.wire.tickets import StreamTickets
+
+
+class Doors(Capabilities):
+    """The capabilities with their surfaces."""
+
+    def __init__(self, config: Config, data_dir: DataDir, clock: Clock) -> None:
+        super().__init__(config, data_dir, clock)
+        self.started_at = clock.now_ms()
+        self.urls: list[str] = []
+        self.draining = False
+
+    def _build_doors(self) -> None:
+        """Make the surfaces over the capabilities; nobody listens yet."""
+        config = self.live.current
+        self.streams = Streams(
+            self.event_log,
+            StreamSettings(
+                config.events.heartbeat_s, config.events.streams_per_principal_max, config.events.streams_max
+            ),
+        )
+        self.tickets = StreamTickets(self.clock)
+        self.hub.watch_revocations(self.tickets.revoke)
+        self.page_limits = PageLimits(config.limits.list_limit_default, config.limits.list_limit_max)
+        self.readiness = Readiness(
+            [("database", self.database.probe), ("disk", self._disk_fault), ("scheduler", self._scheduler_fault)]
+        )
+        self.metrics = Metrics(self._metric_sources(), self._metrics_token)
+        self.server = self._server(self._public_surfaces())
+        self.socket_server = self._server(self._socket_surfaces())
+
+    def _server(self, surfaces: list[Surface]) -> Server:
+        config = self.live.current
+        limits = WireLimits(config.http.body_bytes_max, config.http.read_timeout_s, config.limits.json_depth_max)
+        return Server(surfaces, authorize, limits)
+
+    def _public_surfaces(self) -> list[Surface]:
+        control = ControlSurface(
+            self._control_routes(),
+            KeyAuthenticator(self.keys, "control", read_bearer),
+            self.clock,
+            tickets=self.tickets,
+        )
+        private = PrivateSurface(self._private_routes(), KeyAuthenticator(self.keys, "private", read_api_key_header))
+        return [self._system_surface(), private, control]
+
+    def _socket_surfaces(self) -> list[Surface]:
+        operator = ControlSurface(
+            [
+                *operator_organizations.routes(self.orgs, self.page_limits),
+                *operator_users.routes(self.users, self.page_limits),
+                *operator_api_keys.routes(self.keys, self.clock),
+                *operator_storage.routes(self.storage),
+                *operator_backups.routes(self.backups),
+                *operator_status.routes(self.status),
+            ],
+            OperatorAuthenticator(self.orgs, "operator"),
+            self.clock,
+            name="operator",
+            prefix="/operator",
+        )
+        control = ControlSurface(
+            self._control_routes(), OperatorAuthenticator(self.orgs, "control"), self.clock, tickets=self.tickets
+        )
+        private = PrivateSurface(self._private_routes(), OperatorAuthenticator(self.orgs, "private"))
+        return [self._system_surface(), private, control, operator]
+
+    def _private_routes(self) -> list[Route]:
+        engine = self.live.current.engine
+        return [
+            *private_storage.routes(self.storage, self.live.current.http.read_timeout_s),
+            *trigger.routes(self.runs, wait_s_max=engine.wait_s_max, payload_bytes_max=engine.payload_bytes_max),
+        ]
+
+    def _control_routes(self) -> list[Route]:
+        config = self.live.current
+        return [
+            *me.routes(self.keys),
+            *organizations.routes(self.orgs),
+            *api_keys.routes(self.keys, self.clock, self.page_limits),
+            *stream_tickets.routes(self.tickets),
+            *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
+            *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *operations.routes(),
+            *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
+        ]
+
+    def _system_surface(self) -> Surface:
+        return system_surface(self.readiness, self.metrics, self.openapi)
+
+    def openapi(self) -> bytes:
+        """The OpenAPI document of the public door."""
+        return render(build_document(self.server.bound_routes(), __version__))
+
+    # -- health ----------------------------------------------------------------------------------------------
+
+    async def _disk_fault(self) -> str | None:
+        try:
+            self.disk.check()
+        except AlloydError as error:
+            return error.message
+        except OSError:
+            return "the disk can't be read"
+        return None
+
+    async def _scheduler_fault(self) -> str | None:
+        return None if self.engine.alive else "timers are not kept"
+
+    async def status(self) -> operator_status.Status:
+        """What runs and how full it is, now."""
+        pages = await self.database.read(count_pages)
+        return operator_status.Status(
+            pid=os.getpid(),
+            version=__version__,
+            sqlite_version=sqlite3.sqlite_version,
+            instance_id=self.instance_id,
+            started_at=self.started_at,
+            now=self.clock.now_ms(),
+            urls=list(self.urls),
+            data_dir=str(self.data_dir.root),
+            draining=self.draining,
+            runs_queued=self.engine.queue.queued_count,
+            runs_running=self.engine.running_count,
+            streams=self.streams.count,
+            database_bytes=pages.total * pages.bytes_each,
+            wal_bytes=self.database.wal_bytes,
+            free_pages=pages.free,
+            disk_free_bytes=self.disk.free_bytes,
+            organizations=await self.orgs.count(),
+            last_backup_at=await self.backups.find_last(),
+        )
+
+    def _metrics_token(self) -> str | None:
+        token = self.live.current.metrics.token
+        return token.reveal() if token else None
+
+    def _metric_sources(self) -> Sources:
+        return Sources(
+            __version__,
+            self.database,
+            self.hub,
+            lambda: [self.server.stats, self.socket_server.stats],
+            [
+                Gauge("runs_running", "Runs in memory.", lambda: self.engine.running_count),
+                Gauge("runs_queued", "Runs that wait for the engine.", lambda: self.engine.queue.queued_count),
+                Gauge("runs_ended", "Runs that have ended.", lambda: self.engine.ended_total, counter=True),
+                Gauge("streams_open", "Open event streams.", lambda: self.streams.count),
+                Gauge("disk_free_bytes", "Free on the data directory's disk.", lambda: self.disk.free_bytes),
+            ],
+        )

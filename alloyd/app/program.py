@@ -1,0 +1,157 @@
+"""The whole program's life: brought up, started, opened to callers, drained, stopped.
+
+``open`` brings the data directory up and starts the capabilities; ``listen_socket`` and ``listen_tcp`` open the doors;
+``close`` drains and stops. The CLI without a daemon does the first two, so it runs the same program in its own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from alloyd.app import settings
+from alloyd.app.doors import Doors
+from alloyd.config import Config
+from alloyd.db.migrate import migrate
+from alloyd.domain.backups.before_migration import back_up_before_migration
+from alloyd.domain.backups.restoring import remove_restore_leftovers
+from alloyd.domain.keys.service import FirstKey
+from alloyd.domain.workflows.sample import HELLO
+from alloyd.egress import EgressPolicy
+from alloyd.kit.clock import Clock
+from alloyd.log import get_logger, set_level
+from alloyd.principal import system_principal
+from alloyd.process.datadir import DataDir
+from alloyd.wire.listener import Listener, start_tcp, start_unix
+
+log = get_logger("alloyd.app")
+
+LOOP_PAUSE_S = 1.0  # before a loop that failed is begun again
+
+
+class App(Doors):
+    """The whole program in one object. Make it with :meth:`open`."""
+
+    def __init__(self, config: Config, data_dir: DataDir, clock: Clock) -> None:
+        super().__init__(config, data_dir, clock)
+        self.first_key: FirstKey | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listeners: list[Listener] = []
+
+    @classmethod
+    async def open(
+        cls, config: Config, data_dir: DataDir, clock: Clock | None = None, *, runs_workflows: bool = True
+    ) -> App:
+        """Bring up the locked ``data_dir`` and start the capabilities; nobody can reach it yet.
+
+        Without ``runs_workflows`` runs are only queued: a short command must not begin what it would interrupt, and the
+        daemon does not before its port is its own; :meth:`begin_work` does the rest. Raises :class:`AlloydError` when
+        the directory is damaged or belongs to a newer program.
+        """
+        app = cls(config, data_dir, clock or Clock())
+        await asyncio.to_thread(app._bring_up)
+        await app._build()
+        await app._start(runs_workflows)
+        return app
+
+    def _bring_up(self) -> None:
+        """Clear away what a crash left, and bring the schema up; a copy of the database is made before."""
+        self.data_dir.clean_tmp()
+        removed = remove_restore_leftovers(self.data_dir.root)
+        if removed:
+            log.warning("removed what an interrupted restore left", directories=removed)
+        copy = back_up_before_migration(self.data_dir.database, self.data_dir.backups, self.clock.now_ms())
+        if copy is not None:
+            log.info("copied the database before its migration", copy=copy.name)
+        migrate(self.data_dir.database)
+
+    # -- starting and stopping -------------------------------------------------------------------------------
+
+    async def _start(self, runs_workflows: bool) -> None:
+        await self.event_log.start()
+        await self.runs.open()
+        self.first_key = await self.keys.bootstrap()
+        if self.first_key is not None:
+            await self.workflows.save(system_principal(self.first_key.org.id), HELLO)
+        self._build_doors()
+        self.key_worker.start()
+        self._keep("storage sweeper", self.sweeper.run)
+        if await self.backups.clean_up():
+            log.warning("removed the part of a backup that was cut off")
+        if runs_workflows:
+            await self.begin_work()
+
+    async def begin_work(self) -> None:
+        """Drive queued runs, keep timers and delete what is old. Once, after :meth:`open` without workflows."""
+        self._keep("retention", self.retention_worker.run)
+        await self.engine.start()
+
+    def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a capability's endless loop; one that fails is logged and begun again."""
+
+        async def keep() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception as error:
+                    log.error("a loop failed; it is begun again", loop=name, exc_info=error)
+                await asyncio.sleep(LOOP_PAUSE_S)
+
+        self._tasks.append(asyncio.create_task(keep(), name=name))
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Drain: nothing new is taken, what runs gets ``grace_s`` seconds, then everything stops in reverse order."""
+        grace_s = self.live.current.engine.shutdown_grace_s if grace_s is None else grace_s
+        self.draining = True
+        self.streams.stop()
+        self.readiness.draining = True
+        await asyncio.gather(self.engine.stop(grace_s), *(listener.stop(grace_s) for listener in self._listeners))
+        for task in reversed(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.key_worker.stop()
+        await self.storage.close()
+        await self.outbound.close()
+        self.users.close()
+        await self.database.close()
+        self.blobs.close()
+
+    def apply_config(self, new: Config) -> tuple[list[str], list[str]]:
+        """Take over what can change live: ``(changed, needs a restart)``, names of keys. For SIGHUP."""
+        applied, later = self.live.reload(new)
+        config = self.live.current
+        set_level(config.log.level)
+        self.outbound.replace_policy(EgressPolicy.parse(list(config.egress.allow)))
+        self.server.allow_hosts(config.http.allowed_hosts)
+        self.engine.set_bounds(config.engine.running_max, config.engine.running_per_org_max)
+        self.runs.set_bounds(settings.run_settings(config))
+        self.storage.settings = settings.storage_settings(config)
+        self.retention_worker.wake()
+        return applied, later
+
+    # -- listening -------------------------------------------------------------------------------------------
+
+    async def listen_tcp(self) -> Listener:
+        """Open the public door; the listener tells the port that was taken. Raises ``conflict`` when it is taken."""
+        http = self.live.current.http
+        self.server.allow_hosts(http.allowed_hosts)
+        listener = await start_tcp(
+            self.server.build(), http.host, http.port, settings.listener_settings(self.live.current)
+        )
+        self._listeners.append(listener)
+        self.urls.append(
+            f"http://[{http.host}]:{listener.port}" if ":" in http.host else f"http://{http.host}:{listener.port}"
+        )
+        return listener
+
+    async def listen_socket(self) -> Listener:
+        """Open the operator's door, ``alloyd.sock`` in the data directory, mode 0600."""
+        app = self.socket_server.build()
+        listener = await start_unix(
+            app, self.data_dir.socket, settings.listener_settings(self.live.current), replace_stale=True
+        )
+        self._listeners.append(listener)
+        return listener

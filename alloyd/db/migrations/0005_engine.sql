@@ -1,0 +1,1 @@
+-- What the engine waits for, links and lets wait: signals, calls, queues, dead letters.

@@ -1,0 +1,1 @@
+-- Schedules, and what else starts workflows.

@@ -1,0 +1,1 @@
+-- Usage, budgets, jobs and assets.
