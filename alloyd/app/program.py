@@ -14,6 +14,7 @@ from typing import Any
 from alloyd.app import settings
 from alloyd.app.doors import Doors
 from alloyd.config import Config
+from alloyd.db.meta import KEY_FINGERPRINT, read_meta, write_meta
 from alloyd.db.migrate import migrate
 from alloyd.domain.backups.before_migration import back_up_before_migration
 from alloyd.domain.backups.restoring import remove_restore_leftovers
@@ -24,6 +25,7 @@ from alloyd.kit.clock import Clock
 from alloyd.log import get_logger, set_level
 from alloyd.principal import system_principal
 from alloyd.process.datadir import DataDir
+from alloyd.process.keyring import Keyring
 from alloyd.wire.listener import Listener, start_tcp, start_unix
 
 log = get_logger("alloyd.app")
@@ -66,6 +68,10 @@ class App(Doors):
         if copy is not None:
             log.info("copied the database before its migration", copy=copy.name)
         migrate(self.data_dir.database)
+        known = read_meta(self.data_dir.database, KEY_FINGERPRINT)
+        self.keyring = Keyring.open(self.data_dir.keys, known)
+        if known is None:
+            write_meta(self.data_dir.database, KEY_FINGERPRINT, self.keyring.fingerprint)
 
     # -- starting and stopping -------------------------------------------------------------------------------
 
@@ -126,6 +132,7 @@ class App(Doors):
         set_level(config.log.level)
         self.outbound.replace_policy(EgressPolicy.parse(list(config.egress.allow)))
         self.server.allow_hosts(config.http.allowed_hosts)
+        self.server.trust_proxies(config.http.trusted_proxies)
         self.engine.set_bounds(config.engine.running_max, config.engine.running_per_org_max)
         self.runs.set_bounds(settings.run_settings(config))
         self.storage.settings = settings.storage_settings(config)
@@ -138,6 +145,7 @@ class App(Doors):
         """Open the public door; the listener tells the port that was taken. Raises ``conflict`` when it is taken."""
         http = self.live.current.http
         self.server.allow_hosts(http.allowed_hosts)
+        self.server.trust_proxies(http.trusted_proxies)
         listener = await start_tcp(
             self.server.build(), http.host, http.port, settings.listener_settings(self.live.current)
         )

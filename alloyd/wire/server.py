@@ -24,6 +24,7 @@ from alloyd.kit.ids import is_uuid, new_id
 from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
+from alloyd.wire.address import TRUSTED_PROXIES, TrustedProxies
 from alloyd.wire.answer import STANDING_HEADERS, Answer
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner
@@ -67,6 +68,7 @@ class Server:
         # Set by whoever stops the daemon: answers then end their connections.
         self.draining = False
         self._hosts = HostRule()
+        self._proxies = TrustedProxies()
         self._authorize = authorize
         self._methods: dict[str, set[str]] = {}
         self._shortcuts = Shortcuts()
@@ -74,6 +76,10 @@ class Server:
     def allow_hosts(self, names: Sequence[str]) -> None:
         """Answer only requests addressed to ``names``, and to this machine's loopback; none means any."""
         self._hosts = HostRule(names)
+
+    def trust_proxies(self, ranges: Sequence[str]) -> None:
+        """Believe ``X-Forwarded-For`` of who calls from ``ranges``, and of nobody else."""
+        self._proxies.replace(ranges)
 
     def bound_routes(self) -> list[BoundRoute]:
         """Every route that is served."""
@@ -109,11 +115,13 @@ class Server:
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
         authorize, handler, uuid_ids = self._authorize, route.handler, surface.uuid_request_ids
+        proxies = self._proxies
         find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
 
         async def handle(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
             headers = request.headers
+            request[TRUSTED_PROXIES] = proxies
             call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
             call.trace_id = trace_id_of(headers.get("traceparent"))
             try:
