@@ -26,8 +26,10 @@ from alloyd.egress import EgressPolicy, Outbound
 from alloyd.events.hub import Hub
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import Clock
+from alloyd.kit.crypto import Sealer
 from alloyd.kit.ids import new_id
 from alloyd.process.datadir import DataDir
+from alloyd.process.keyring import Keyring
 
 
 class Capabilities:
@@ -38,10 +40,12 @@ class Capabilities:
         self.data_dir = data_dir
         self.clock = clock
         self.instance_id = new_id()
+        self.keyring: Keyring  # read while the data directory is brought up, before anything is built
 
     async def _build(self) -> None:
         """Make every capability, each after those it uses. Nothing runs yet, and nothing is written."""
         config, clock = self.live.current, self.clock
+        self.sealer = Sealer(self.keyring.secret("sealed secrets"))
         self.database = await Database.open(
             self.data_dir.database,
             clock,

@@ -14,6 +14,8 @@ EXIT_STATUS = 137
 POINTS = (
     "migrate.before_commit",
     "migrate.after_commit",
+    "keyring.before_rename",
+    "keyring.after_rename",
     "first_key.made",
     "first_key.told",
     "db.before_begin",

@@ -9,6 +9,8 @@ AROUND_A_COMMIT = ("before_begin", "before_commit", "after_commit", "before_answ
 AT_THE_FIRST_START = (
     "migrate.before_commit",
     "migrate.after_commit",
+    "keyring.before_rename",
+    "keyring.after_rename",
     "first_key.made",
     "first_key.told",
     *(f"db.{place}:{n}" for place in AROUND_A_COMMIT for n in (1, 2, 3)),
