@@ -40,6 +40,7 @@ ACTIONS: dict[str, Rule] = {
     "team.read": Rule(Role.VIEWER, "organizations:read"),
     "team.create": Rule(Role.ADMIN, "organizations:write"),
     "team.update": Rule(Role.ADMIN, "organizations:write"),
+    "team.delete": Rule(Role.ADMIN, "organizations:write"),
     "invitation.read": Rule(Role.ADMIN, "organizations:read"),
     "invitation.revoke": Rule(Role.ADMIN, "organizations:write"),
     "grant.read": Rule(Role.ADMIN, "organizations:read"),
@@ -75,6 +76,12 @@ ACTIONS: dict[str, Rule] = {
     "operation.read": Rule(Role.VIEWER, "workflows:read"),
 }
 
+# The first words of actions: what a grant can be narrowed to.
+RESOURCES = frozenset(action.partition(".")[0] for action in ACTIONS)
+ANY_ID = "*"
+# What a deny never takes from an owner: or the last one could be locked out, with nobody left to undo it.
+OWNERS_OWN = frozenset({"organization", "member", "grant"})
+
 # Broad scopes open a whole surface; the role still limits.
 SURFACE_SCOPES = frozenset({"private", "control"})
 FINE_SCOPES = frozenset(rule.scope for rule in ACTIONS.values())
@@ -99,6 +106,47 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class TeamRole:
+    """The role that a user's membership in a team carries itself."""
+
+    org_id: str
+    team_id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What refines a role in one organization: ``action`` is exact or ``<resource>.*``.
+
+    ``kind`` and ``id`` narrow it to a resource, or to all of a kind (``id`` is ``*``); both are empty for any.
+    """
+
+    org_id: str
+    action: str
+    allow: bool
+    kind: str = ""
+    id: str = ""
+
+    def covers(self, org_id: str, action: str, kind: str, id_: str) -> bool:
+        """Whether this is about ``action`` on that resource; one without a kind is one of the action's own."""
+        if self.org_id != org_id:
+            return False
+        if self.action != action and not (self.action.endswith(".*") and action.startswith(self.action[:-1])):
+            return False
+        if not self.kind:
+            return True
+        return self.kind == (kind or action.partition(".")[0]) and self.id in (ANY_ID, id_)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something is allowed, and why or why not, in words for the caller."""
+
+    allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. ``org_id`` is the only source of tenancy; ``surface`` the one it came in by.
 
@@ -115,6 +163,8 @@ class Principal:
     team_id: str | None = None
     platform_admin: bool = False
     standings: tuple[Standing, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    team_roles: tuple[TeamRole, ...] = ()
 
     def within(self, org_id: str) -> Principal | None:
         """The same caller acting in ``org_id``; None when it does not belong there."""
@@ -131,12 +181,49 @@ class Principal:
         own = {standing.org_id for standing in self.standings} | {self.org_id}
         return frozenset(own - {""})
 
-    def may(self, action: str) -> bool:
-        """Whether role and scopes allow ``action`` in the own organization. Unknown actions are refused."""
+    @property
+    def refined(self) -> bool:
+        """Whether it matters which resource an action is done to: grants or roles in teams say more than the role."""
+        return bool(self.grants or self.team_roles)
+
+    def may(self, action: str, kind: str = "", id_: str = "") -> bool:
+        """Whether role, grants and scopes allow ``action`` in the own organization, on the resource ``kind`` ``id_``.
+
+        Unknown actions are refused.
+        """
+        if self.grants or self.team_roles:
+            return self.decide(action, kind, id_).allowed
         rule = ACTIONS.get(action)
         if rule is None or not self.role.includes(rule.role):
             return False
         return self.surface in self.scopes or rule.scope in self.scopes
+
+    def decide(self, action: str, kind: str = "", id_: str = "") -> Decision:
+        """:meth:`may` with the reason: a scope is always needed; then a deny wins over an allow, that over the role."""
+        rule = ACTIONS.get(action)
+        if rule is None:
+            return Decision(False, "there is no such action")
+        if self.surface not in self.scopes and rule.scope not in self.scopes:
+            return Decision(False, f"the scopes of this credential do not hold {rule.scope}")
+        about = [grant for grant in self.grants if grant.covers(self.org_id, action, kind, id_)]
+        if any(not grant.allow for grant in about) and not self._is_above_denies(action):
+            return Decision(False, "a grant denies it")
+        if about and any(grant.allow for grant in about):
+            return Decision(True, "a grant allows it")
+        role = self.role_in_team(id_) if (kind or action.partition(".")[0]) == "team" else self.role
+        if role.includes(rule.role):
+            return Decision(True, f"the role {role.value} allows it")
+        return Decision(False, f"the role {role.value} is not enough: {rule.role.value} is needed")
+
+    def _is_above_denies(self, action: str) -> bool:
+        return self.role is Role.OWNER and action.partition(".")[0] in OWNERS_OWN
+
+    def role_in_team(self, team_id: str) -> Role:
+        """What counts for what belongs to a team: the higher of the role in it and the one in the organization."""
+        for own in self.team_roles:
+            if own.team_id == team_id and own.org_id == self.org_id and own.role.includes(self.role):
+                return own.role
+        return self.role
 
 
 def system_principal(org_id: str) -> Principal:

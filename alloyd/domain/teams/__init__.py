@@ -1,0 +1,1 @@
+"""Teams: groups of an organization's members."""
