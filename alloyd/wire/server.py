@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -107,41 +108,53 @@ class Server:
         """The pipeline of the request's route: at once for most, by aiohttp's router for the rest."""
         return self._shortcuts.take(request) or self._app._handle(request)  # noqa: SLF001  # what aiohttp itself calls
 
-    def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def performer(self, bound: BoundRoute) -> Callable[[web.Request, Call], Awaitable[Any]]:
+        """What a route does with a request, whichever way it came: credential, permission, query, body, handler.
+
+        It returns the handler's value, before the envelope, and raises :class:`AlloydError`. gRPC calls it as HTTP does.
+        """
         surface, route = bound.surface, bound.route
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
-        stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
-        authorize, handler, uuid_ids = self._authorize, route.handler, surface.uuid_request_ids
-        proxies = self._proxies
+        authorize, handler = self._authorize, route.handler
         find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
+
+        async def perform(request: web.Request, call: Call) -> Any:
+            if route.permission != PUBLIC:
+                call.principal = find_principal(request) or await surface.authenticate(request)
+                if route.owner is not None and call.principal.standings:
+                    call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
+                if action is not None:
+                    authorize(call.principal, action)
+            if "Expect" in request.headers:
+                await http_errors.answer_expect(request)
+            if route.query is not None:
+                call.query = body.decode_query(request, route.query)
+            if decoder is not None:
+                call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
+                if call.body_bytes != b"{}":
+                    body.check_json_type(request)
+                call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+            return await handler(call)
+
+        return perform
+
+    def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        surface, route = bound.surface, bound.route
+        stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
+        uuid_ids = surface.uuid_request_ids
+        perform = self.performer(bound)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
             headers = request.headers
-            request[TRUSTED_PROXIES] = proxies
             call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
             call.trace_id = trace_id_of(headers.get("traceparent"))
             try:
                 self._check_target(request)
-                if route.permission != PUBLIC:
-                    call.principal = find_principal(request) or await surface.authenticate(request)
-                    if route.owner is not None and call.principal.standings:
-                        call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
-                    if action is not None:
-                        authorize(call.principal, action)
-                if "Expect" in headers:
-                    await http_errors.answer_expect(request)
-                if route.query is not None:
-                    call.query = body.decode_query(request, route.query)
-                if decoder is not None:
-                    call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
-                    if call.body_bytes != b"{}":
-                        body.check_json_type(request)
-                    call.body = body.decode_json(call.body_bytes, decoder, depth_max)
-                value = await handler(call)
+                value = await perform(request, call)
                 crash.reach("wire.before_answer")
                 if isinstance(value, web.StreamResponse):
                     response = value
