@@ -15,7 +15,7 @@ CREATE TABLE api_keys (
     disabled_at INTEGER,
     revoked_at INTEGER,
     last_used_at INTEGER
-) STRICT;
+, team_id TEXT) STRICT;
 
 CREATE TABLE blobs (
     id TEXT PRIMARY KEY,          -- random; also the name on disk
@@ -25,6 +25,20 @@ CREATE TABLE blobs (
     created_at INTEGER NOT NULL,
     unused_at INTEGER             -- when the last row let go of it; the sweeper takes it from here
 ) STRICT;
+
+CREATE TABLE budgets (
+    org_id TEXT PRIMARY KEY REFERENCES organizations (id),
+    limit_micro_usd INTEGER,      -- NULL: no limit
+    period TEXT NOT NULL,         -- day month
+    updated_by TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event_cursors (
+    name TEXT PRIMARY KEY,
+    last_id INTEGER NOT NULL,     -- retention keeps what is above the lowest of them
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,       -- grows with commit order
@@ -38,6 +52,20 @@ CREATE TABLE events (
     created_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE grants (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    principal_kind TEXT NOT NULL, -- user, api_key
+    principal_id TEXT NOT NULL,
+    action TEXT NOT NULL,         -- <resource>.<verb> or <resource>.*
+    resource_kind TEXT NOT NULL,  -- '' for none
+    resource_id TEXT NOT NULL,    -- '' for none, * for all of the kind
+    effect TEXT NOT NULL,         -- allow, deny
+    granted_by TEXT NOT NULL,
+    granter_role TEXT NOT NULL,   -- who may take it back
+    created_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE idempotency_keys (
     org_id TEXT NOT NULL,
     route TEXT NOT NULL,
@@ -47,6 +75,21 @@ CREATE TABLE idempotency_keys (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (org_id, route, key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invitations (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    email TEXT NOT NULL,          -- case-folded
+    role TEXT NOT NULL,
+    team_id TEXT,
+    token_hash BLOB NOT NULL,     -- SHA-256 of the token
+    state TEXT NOT NULL,          -- pending accepted revoked; a pending one whose time is over is expired
+    invited_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    accepted_by TEXT
+) STRICT;
 
 CREATE TABLE memberships (
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -69,6 +112,12 @@ CREATE TABLE organizations (
     updated_at INTEGER NOT NULL,
     archived_at INTEGER
 ) STRICT;
+
+CREATE TABLE revoked_tokens (
+    jti TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run_steps (
     run_id TEXT NOT NULL,
@@ -109,6 +158,34 @@ CREATE TABLE runs (
     output TEXT,                  -- JSON
     context TEXT,                 -- JSON
     payload TEXT                  -- JSON
+, trigger_depth INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE TABLE schedule_fires (
+    seq INTEGER PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    schedule_id TEXT NOT NULL,
+    fire_at INTEGER NOT NULL,     -- the time that the cron expression names
+    run_id TEXT,                  -- NULL: refused
+    fired_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    workflow_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    cron TEXT NOT NULL,
+    timezone TEXT NOT NULL,       -- a name of the IANA database
+    misfire TEXT NOT NULL,        -- skip, once, all
+    payload TEXT NOT NULL,        -- JSON object
+    managed INTEGER NOT NULL,     -- 1: made from the workflow's definition, and changed only by it
+    paused_at INTEGER,            -- NULL: enabled
+    next_fire_at INTEGER,         -- NULL: paused, or it will never be due again
+    last_fire_at INTEGER,
+    revision INTEGER NOT NULL,    -- counts changes: what was planned before one is not done after it
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE storage_nodes (
@@ -131,6 +208,25 @@ CREATE TABLE storage_usage (
     files INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE team_members (
+    team_id TEXT NOT NULL REFERENCES teams (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    org_id TEXT NOT NULL,
+    role TEXT,                    -- NULL: the role in the organization
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (team_id, user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE teams (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE timers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     org_id TEXT NOT NULL,
@@ -138,6 +234,53 @@ CREATE TABLE timers (
     step_key TEXT NOT NULL,
     kind TEXT NOT NULL,           -- delay, retry
     fire_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE usage_days (
+    day INTEGER NOT NULL,         -- its beginning
+    org_id TEXT NOT NULL,
+    cost_micro_usd INTEGER NOT NULL,
+    PRIMARY KEY (day, org_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_hours (
+    org_id TEXT NOT NULL,
+    hour INTEGER NOT NULL,        -- its beginning
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    principal_kind TEXT NOT NULL,
+    principal_id TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_micro_usd INTEGER NOT NULL,
+    over_micro_usd INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    PRIMARY KEY (org_id, hour, provider, model, workflow_id, principal_kind, principal_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_records (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    status TEXT NOT NULL,         -- ok failed cancelled
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_micro_usd INTEGER NOT NULL,
+    over_micro_usd INTEGER NOT NULL, -- what the provider asked beyond what the budget had left; not in the cost
+    duration_ms INTEGER NOT NULL,
+    principal_id TEXT NOT NULL,
+    principal_kind TEXT NOT NULL,
+    workflow_id TEXT,
+    run_id TEXT,
+    node_key TEXT,
+    job_id TEXT,
+    request_id TEXT,
+    created_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE users (
@@ -149,6 +292,38 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     disabled_at INTEGER
+, session_epoch INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE TABLE webhook_deliveries (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    webhook_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,       -- the event's, or the delivery's own for a test
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,           -- the event as it is sent
+    state TEXT NOT NULL,          -- pending, delivered, failed, cancelled
+    round_attempts INTEGER NOT NULL DEFAULT 0, -- attempts since the delivery was made or asked for again
+    attempts TEXT NOT NULL DEFAULT '[]',       -- JSON array, the newest of all attempts
+    next_attempt_at INTEGER,      -- NULL unless pending
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER              -- NULL while pending
+) STRICT;
+
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    url TEXT NOT NULL,
+    description TEXT,
+    events TEXT NOT NULL,         -- JSON array: kinds, order.*, or *
+    secret TEXT NOT NULL,         -- sealed
+    former_secret TEXT,           -- sealed; signs beside the other until former_until
+    former_until INTEGER,
+    enabled INTEGER NOT NULL,
+    disabled_reason TEXT,         -- by_request, gone, failing, archived; NULL while enabled
+    failing_since INTEGER,        -- the first of the failures that no success has followed yet
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE workflow_versions (
@@ -184,9 +359,26 @@ CREATE INDEX events_by_org ON events (org_id);
 
 CREATE INDEX events_by_run ON events (run_id) WHERE run_id IS NOT NULL;
 
+CREATE INDEX grants_by_org ON grants (org_id, id);
+
+CREATE UNIQUE INDEX grants_by_principal ON grants
+    (principal_id, org_id, principal_kind, action, resource_kind, resource_id, effect);
+
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+CREATE INDEX invitations_by_org ON invitations (org_id, id);
+
+CREATE INDEX invitations_by_time ON invitations (org_id, created_at);
+
+CREATE INDEX invitations_pending ON invitations (org_id, email) WHERE state = 'pending';
+
+CREATE INDEX memberships_by_time ON memberships (org_id, created_at, user_id);
+
 CREATE INDEX memberships_by_user ON memberships (user_id);
+
+CREATE INDEX revoked_tokens_by_age ON revoked_tokens (expires_at);
+
+CREATE INDEX revoked_tokens_by_user ON revoked_tokens (user_id, expires_at);
 
 CREATE INDEX runs_by_org ON runs (org_id);
 
@@ -196,15 +388,49 @@ CREATE INDEX runs_by_workflow ON runs (org_id, workflow_id);
 
 CREATE INDEX runs_unfinished ON runs (deadline_at) WHERE ended_at IS NULL;
 
+CREATE UNIQUE INDEX schedule_fires_once ON schedule_fires (schedule_id, fire_at);
+
+CREATE INDEX schedules_by_org ON schedules (org_id, id);
+
+CREATE INDEX schedules_by_workflow ON schedules (org_id, workflow_id);
+
+CREATE INDEX schedules_due ON schedules (next_fire_at) WHERE next_fire_at IS NOT NULL;
+
+CREATE UNIQUE INDEX schedules_managed ON schedules (org_id, workflow_id) WHERE managed = 1;
+
 CREATE UNIQUE INDEX storage_nodes_by_name ON storage_nodes (org_id, parent_id, name) WHERE parent_id <> 'trash';
 
 CREATE INDEX storage_nodes_listing ON storage_nodes (org_id, parent_id, is_file, name);
 
 CREATE INDEX storage_nodes_trash ON storage_nodes (parent_id) WHERE parent_id = 'trash';
 
+CREATE INDEX team_members_by_user ON team_members (user_id);
+
+CREATE INDEX teams_by_org ON teams (org_id, id);
+
+CREATE UNIQUE INDEX teams_by_slug ON teams (org_id, slug);
+
 CREATE UNIQUE INDEX timers_by_step ON timers (run_id, step_key);
 
 CREATE INDEX timers_by_time ON timers (fire_at, id);
+
+CREATE INDEX usage_records_by_age ON usage_records (created_at);
+
+CREATE INDEX usage_records_by_job ON usage_records (org_id, job_id, created_at) WHERE job_id IS NOT NULL;
+
+CREATE INDEX usage_records_by_org ON usage_records (org_id, created_at, id);
+
+CREATE INDEX usage_records_of_jobs ON usage_records (org_id, created_at) WHERE job_id IS NOT NULL;
+
+CREATE INDEX webhook_deliveries_by_end ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (org_id, webhook_id, id);
+
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at) WHERE state = 'pending';
+
+CREATE INDEX webhook_deliveries_next ON webhook_deliveries (next_attempt_at) WHERE state = 'pending';
+
+CREATE INDEX webhooks_by_org ON webhooks (org_id, id);
 
 CREATE UNIQUE INDEX workflows_by_name ON workflows (org_id, name) WHERE deleted_at IS NULL;
 

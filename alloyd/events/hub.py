@@ -16,6 +16,7 @@ _READERS_WOKEN_AT_ONCE = 32
 _WAKE_PAUSE_S_MAX = 0.015
 
 RevocationWatcher = Callable[[str], None]
+Listener = Callable[[Sequence[Event]], None]
 
 
 class Batch:
@@ -163,6 +164,7 @@ class Hub:
         self._by_org: dict[str, _Readers] = {}
         self._by_orgs: dict[frozenset[str], _Readers] = {}
         self._watchers: list[RevocationWatcher] = []
+        self._listeners: list[Listener] = []
         self._to_wake: dict[Reader, None] = {}
         self._wake_at = 0.0  # no turn of waking before this, in the loop's time
         self._turn_planned = False
@@ -196,9 +198,19 @@ class Hub:
             known = _remove(self._by_orgs, reader.org_ids, reader)
         self.reader_count -= known
 
+    def attach(self, listener: Listener) -> None:
+        """Call ``listener(events)`` with all that is published: alloyd's own consumers. It must not raise or block."""
+        self._listeners.append(listener)
+
+    def detach(self, listener: Listener) -> None:
+        """The opposite of :meth:`attach`."""
+        self._listeners.remove(listener)
+
     def publish(self, events: Sequence[Event]) -> None:
         """Hand on events that are durable, in the order of their ids."""
         self.last_id = max(self.last_id, events[-1].id)
+        for listener in self._listeners:
+            listener(events)
         if self._by_run:
             for run_id, of_run in _grouped(events, lambda event: event.run_id).items():
                 # A run belongs to one organization, so its first event speaks for all of them.
@@ -268,6 +280,14 @@ class Hub:
         for watcher in self._watchers:
             watcher(tag)
         return self._close(lambda reader: reader.tag == tag, reason)
+
+    def close_all_tagged(self, tags: Collection[str], reason: str) -> int:
+        """:meth:`close_tagged` for many at once."""
+        for watcher in self._watchers:
+            for tag in tags:
+                watcher(tag)
+        ended = frozenset(tags)
+        return self._close(lambda reader: reader.tag in ended, reason)
 
     def close_all(self, reason: str) -> int:
         """Close every reader: the daemon stops."""

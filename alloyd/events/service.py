@@ -38,6 +38,10 @@ class EventLog:
         """A page of the organizations' events after ``after_id``, oldest first."""
         return await self._database.read(lambda conn: store.list_of_orgs(conn, org_ids, after_id, limit))
 
+    async def list_all(self, after_id: int, limit: int) -> list[Event]:
+        """A page of everybody's events after ``after_id``, oldest first: for alloyd's own consumers."""
+        return await self._database.read(lambda conn: store.list_all(conn, after_id, limit))
+
     async def exists(self, org_ids: Collection[str], event_id: int) -> bool:
         """Whether a reader of ``org_ids`` could have seen event ``event_id``."""
         return await self._database.read(lambda conn: store.exists(conn, org_ids, event_id))

@@ -63,6 +63,16 @@ def list_of_orgs(conn: sqlite3.Connection, org_ids: Collection[str], after_id: i
     return found[:limit]
 
 
+def list_all(conn: sqlite3.Connection, after_id: int, limit: int) -> list[Event]:
+    """Events of all organizations with ids above ``after_id``, oldest first."""
+    rows = conn.execute(
+        "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
+        "WHERE id > ? ORDER BY id LIMIT ?",
+        (after_id, limit),
+    )
+    return [_event(row) for row in rows]
+
+
 def exists(conn: sqlite3.Connection, org_ids: Collection[str], event_id: int) -> bool:
     """Whether an event of that id is there for a reader of ``org_ids``."""
     row = conn.execute("SELECT org_id FROM events WHERE id = ?", (event_id,)).fetchone()
@@ -85,12 +95,46 @@ def run_has_ended(conn: sqlite3.Connection, org_id: str, run_id: str) -> bool:
     return row is not None and row[0] in TERMINAL_RUN_KINDS
 
 
-# The newest event stays whatever its age: ids go on from it, also after a restart.
+# -- alloyd's own consumers, which read the events of all organizations ---------------------------------------------
+
+
+def insert_cursor(tx: Tx, name: str) -> None:
+    """The place of a new consumer: behind the newest event. Nothing if it has one."""
+    tx.execute(
+        "INSERT INTO event_cursors (name, last_id, updated_at) SELECT ?, coalesce(max(id), 0), ? FROM events "
+        "WHERE true ON CONFLICT (name) DO NOTHING",
+        (name, tx.now),
+    )
+
+
+def get_cursor(conn: sqlite3.Connection, name: str) -> int:
+    """The last event that the consumer has passed. Its row has to be there."""
+    found: int = conn.execute("SELECT last_id FROM event_cursors WHERE name = ?", (name,)).fetchone()[0]
+    return found
+
+
+def move_cursor(tx: Tx, name: str, from_id: int, to_id: int) -> bool:
+    """Move the consumer on; False when it does not stand at ``from_id``."""
+    changed = tx.execute(
+        "UPDATE event_cursors SET last_id = ?, updated_at = ? WHERE name = ? AND last_id = ?",
+        (to_id, tx.now, name, from_id),
+    )
+    return changed.rowcount == 1
+
+
+# -- retention ------------------------------------------------------------------------------------------------------
+
+# The newest event stays whatever its age: ids go on from it, also after a restart. So does what a consumer has not
+# passed.
 LIST_FROM = "SELECT id, org_id, run_id, created_at FROM events WHERE id > ? ORDER BY id LIMIT ?"
-DELETE_ONE = "DELETE FROM events WHERE id = ? AND org_id = ? AND id < (SELECT max(id) FROM events)"
+DELETE_ONE = (
+    "DELETE FROM events WHERE id = ? AND org_id = ? AND id < (SELECT max(id) FROM events) "
+    "AND id <= (SELECT coalesce(min(last_id), 9223372036854775807) FROM event_cursors)"
+)
 DELETE_OF_RUN = (
     "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = ? AND org_id = ? "
-    "AND id < (SELECT max(id) FROM events) LIMIT ?)"
+    "AND id < (SELECT max(id) FROM events) "
+    "AND id <= (SELECT coalesce(min(last_id), 9223372036854775807) FROM event_cursors) LIMIT ?)"
 )
 
 

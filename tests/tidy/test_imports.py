@@ -18,7 +18,7 @@ LAYERS: Mapping[str, set[str]] = {
     "db": BOTTOM,
     "log": {"kit", "errors", "config"},
     "egress": {"kit", "errors"},
-    "events": BOTTOM | {"db"},
+    "events": BOTTOM | {"db", "log"},
     "process": {"kit", "errors", "config", "log"},
     "domain": BOTTOM | {"db", "events", "egress", "log"},
     "wire": BOTTOM | {"events", "domain", "log"},
@@ -47,6 +47,8 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "workflows": {"operations"},
     "retention": {"runs", "idempotency"},
     "runs": {"workflows", "operations", "idempotency"},
+    "triggers": {"runs", "workflows"},
+    "schedules": {"runs", "workflows", "idempotency"},
 }
 
 # What others see of a capability; operations also publish the list of all there are, and how one is checked; runs,
@@ -55,6 +57,7 @@ DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
     "operations": {"catalogue", "validation"},
     "runs": {"retention"},
+    "users": {"members"},
 }
 
 CONTRACTS = {

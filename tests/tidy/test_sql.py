@@ -29,7 +29,11 @@ BUILT: Mapping[str, str] = {
 
 # Statements on an organization's table without an organization, and why that is right.
 WITHOUT_ORG: Mapping[str, str] = {
+    "alloyd.domain.teams.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
+    "alloyd.domain.teams.store.list_roles": "a user's own memberships, in every organization of theirs",
     "alloyd.events.store.find_last_id": "the newest id of the whole table, at the start",
+    "alloyd.events.store.list_all": "alloyd's own consumers read everybody's events; rows carry their organization",
+    "alloyd.events.store.insert_cursor": "a consumer begins behind the newest event of the whole table",
     "alloyd.events.store.exists": "compares the organization of the row that it found",
     "alloyd.domain.runs.store.find_last_seq": "the newest start of the whole table, at the start",
     "alloyd.domain.runs.store.requeue_interrupted": "recovery after a crash: all that was under way",
