@@ -115,6 +115,7 @@ class StepContext:
 
     ``idempotency_key`` is the same at every attempt and after a restart. ``inputs`` are the definition's ``inputs``
     resolved from the run's context. ``depends_on`` and ``dependents`` are the keys of the steps before and after.
+    ``started_by`` is the id of the principal who started the run, ``trigger_kind`` how (``api``, ``control``, ...).
     """
 
     services: Services
@@ -128,6 +129,8 @@ class StepContext:
     inputs: Mapping[str, Any]
     depends_on: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
+    started_by: str = ""
+    trigger_kind: str = ""
 
     @property
     def context(self) -> Mapping[str, Any]:

@@ -63,6 +63,8 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         inputs=inputs,
         depends_on=tuple(dependency.key for dependency in node.depends_on),
         dependents=node.dependents,
+        started_by=run.started_by,
+        trigger_kind=run.trigger_kind,
     )
     return context, build_config(node.operation, rendered)
 

@@ -55,6 +55,7 @@ class Run:
         "started_by",
         "state",
         "steps",
+        "trigger_kind",
         "version",
         "workflow_id",
     )
@@ -70,6 +71,7 @@ class Run:
         context: dict[str, Any],
         *,
         started_by: str = "",
+        trigger_kind: str = "",
         started_at: int | None = None,
         deadline_at: int | None = None,
         steps: dict[str, Step] | None = None,
@@ -81,6 +83,7 @@ class Run:
         self.graph = graph
         self.context = context
         self.started_by = started_by
+        self.trigger_kind = trigger_kind
         self.started_at = started_at
         self.deadline_at = deadline_at
         self.ended_at: int | None = None
@@ -134,6 +137,7 @@ def begin_run(run: Run, now: int) -> None:
     run.state = RunState.RUNNING
     if run.started_at is None:
         run.started_at = now
+        run.changes.began = True
     _tell(run, "workflow.run.resumed" if resumed else "workflow.run.started")
     if not run.steps:
         run.ready.extend(run.graph.roots)

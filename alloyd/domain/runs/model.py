@@ -186,6 +186,7 @@ class Changes:
     timers_set: list[Step] = field(default_factory=list)
     timers_cleared: list[str] = field(default_factory=list)
     context: bool = False
+    began: bool = False  # the run went to running for the first time
 
 
 @dataclass(frozen=True, slots=True)

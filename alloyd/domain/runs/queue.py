@@ -26,6 +26,7 @@ class Seed:
     payload: bytes = b""
     context: bytes = b""
     started_by: str = ""
+    trigger_kind: str = ""
     counted: bool = True  # whether it is one of the organization's queued runs, not a waiting one that moves on
 
 

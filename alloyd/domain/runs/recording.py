@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from alloyd.db import Tx
 from alloyd.domain.runs import store
@@ -12,8 +13,28 @@ from alloyd.domain.workflows.model import Graph
 from alloyd.errors import conflict, not_found
 from alloyd.events.model import Event
 
+EndHook = Callable[[Tx, Run, Ended], None]
+BeginHook = Callable[[Tx, Run], None]
 
-def record(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> list[bool]:
+
+@dataclass(slots=True)
+class Hooks:
+    """What other capabilities do in the transaction that records a run's beginning or end."""
+
+    begin: list[BeginHook] = field(default_factory=list)
+    end: list[EndHook] = field(default_factory=list)
+
+    def call(self, tx: Tx, run: Run, changes: Changes) -> None:
+        """Tell of a turn that has just been written."""
+        if changes.began:
+            for began in self.begin:
+                began(tx, run)
+        if run.ended_at is not None:
+            for ended in self.end:
+                ended(tx, run, Ended(run.state, run.output, run.error))
+
+
+def record(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str, hooks: Hooks) -> list[bool]:
     """Write turns, each of another run, with their events.
 
     False for a run that has ended meanwhile: nothing of its turn is written.
@@ -30,11 +51,12 @@ def record(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> list[boo
             else told
             for told in changes.events
         )
+        hooks.call(tx, run, changes)
     return [run.id not in ended for run, _changes in turns]
 
 
 def end_from_outside(
-    tx: Tx, org_id: str, run_id: str, graph: Graph, end: Callable[[Run, int], None], owner: str
+    tx: Tx, org_id: str, run_id: str, graph: Graph, end: Callable[[Run, int], None], owner: str, hooks: Hooks
 ) -> tuple[RunState, Ended]:
     """Read a run, end it with ``end(run, now)``, and write that; the state it had, and how it ended.
 
@@ -48,7 +70,7 @@ def end_from_outside(
         raise conflict(f"the run has ended already: it is {view.state.value}")
     run = restore(stored, graph)
     end(run, tx.now)
-    record(tx, [(run, run.take_changes())], owner)
+    record(tx, [(run, run.take_changes())], owner, hooks)
     return view.state, Ended(run.state, run.output, run.error)
 
 
@@ -64,6 +86,7 @@ def restore(stored: store.StoredRun, graph: Graph) -> Run:
         view.payload,
         view.context,
         started_by=view.started_by,
+        trigger_kind=view.trigger_kind,
         started_at=view.started_at,
         deadline_at=view.deadline_at,
         steps=stored.steps,

@@ -291,6 +291,7 @@ class RunService:
                     new.payload,
                     new.context,
                     new.started_by,
+                    new.trigger_kind,
                 )
                 self._engine.accept(seed, now + new.deadline_ms)
 
@@ -395,7 +396,7 @@ class RunService:
             graph = Graph({}, (), (), ())  # even what can't run any more can be ended
 
         def write(tx: Tx) -> None:
-            before, ended = end_from_outside(tx, org_id, run_id, graph, end, "")
+            before, ended = end_from_outside(tx, org_id, run_id, graph, end, "", self._engine.hooks)
             # Not after the await: whoever asked may have hung up, and the run has ended all the same.
             tx.after_commit(lambda: self._engine.interrupt(org_id, run_id, before, ended))
 

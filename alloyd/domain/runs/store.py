@@ -68,6 +68,7 @@ class QueuedRun:
     workflow_id: str
     version: int
     started_by: str
+    trigger_kind: str
     payload: str | None
     context: str
 
@@ -310,7 +311,7 @@ def list_queued(
 ) -> list[QueuedRun]:
     """The organization's queued runs in the order of their starts."""
     rows = conn.execute(
-        "SELECT seq, id, workflow_id, version, started_by, CASE WHEN started_at IS NULL "
+        "SELECT seq, id, workflow_id, version, started_by, trigger_kind, CASE WHEN started_at IS NULL "
         "AND length(payload) + length(context) <= ? THEN payload END, context "
         "FROM runs WHERE org_id = ? AND state = 'queued' AND seq > ? ORDER BY seq LIMIT ?",
         (payload_bytes_max, org_id, after_seq, limit),

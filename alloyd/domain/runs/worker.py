@@ -17,7 +17,7 @@ from alloyd.domain.runs.driver import TURN_S, Driver, DriverSettings, Means
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, StepError
 from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
-from alloyd.domain.runs.recording import end_from_outside, record, restore
+from alloyd.domain.runs.recording import BeginHook, EndHook, Hooks, end_from_outside, record, restore
 from alloyd.domain.runs.scheduler import Scheduler
 from alloyd.domain.runs.share import Share
 from alloyd.domain.workflows.model import Graph
@@ -71,6 +71,7 @@ class Engine:
         self.end_overdue: Callable[[str, str], Awaitable[None]] | None = None
         self.scheduler = Scheduler(database, clock, self.wake, self._expire)
         self.ended_total = 0
+        self.hooks = Hooks()
         self._active: dict[str, Driver] = {}
         self._loading = 0
         self._waiters: dict[str, list[asyncio.Future[Ended | None]]] = {}
@@ -149,6 +150,18 @@ class Engine:
         self._settings = replace(self._settings, running_max=running_max)
         self.queue.running_per_org_max = running_per_org_max
         self._plan_pump()
+
+    def on_end(self, hook: EndHook) -> None:
+        """Run ``hook(tx, run, ended)`` in each transaction that records a run's end, whoever ended it.
+
+        On the writer's thread, before the commit; it looks at ``run.trigger_kind`` first, so that other runs pay
+        nothing, and must not raise.
+        """
+        self.hooks.end.append(hook)
+
+    def on_begin(self, hook: BeginHook) -> None:
+        """Run ``hook(tx, run)`` in each transaction that records a run's first going to running; as :meth:`on_end`."""
+        self.hooks.begin.append(hook)
 
     # -- what the service tells ------------------------------------------------------------------------------
 
@@ -267,6 +280,7 @@ class Engine:
             msgspec.json.decode(seed.payload),
             msgspec.json.decode(seed.context),
             started_by=seed.started_by,
+            trigger_kind=seed.trigger_kind,
         )
         self._drive(run)
 
@@ -331,7 +345,13 @@ class Engine:
         nothing = Graph({}, (), (), ())
         _before, ended = await self._database.write(
             lambda tx: end_from_outside(
-                tx, org_id, run_id, nothing, lambda run, now: machine.fail_run(run, now, reason), self._owner
+                tx,
+                org_id,
+                run_id,
+                nothing,
+                lambda run, now: machine.fail_run(run, now, reason),
+                self._owner,
+                self.hooks,
             )
         )
         self.ended_total += 1
@@ -371,6 +391,7 @@ class Engine:
             row.payload.encode(),
             row.context.encode(),
             row.started_by,
+            row.trigger_kind,
         )
 
     def _driver_idle(self, driver: Driver) -> None:
@@ -406,7 +427,7 @@ class Engine:
 
     def _write_records(self, tx: Tx, items: list[tuple[Run, Changes]]) -> list[bool]:
         """On the writer's thread: what the drivers changed since the last group."""
-        results = record(tx, items, self._owner)
+        results = record(tx, items, self._owner, self.hooks)
         for (run, changes), written in zip(items, results, strict=True):
             if written and changes.timers_set:
                 self._plan_timers(tx, run, changes)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 
 from alloyd.domain.operations.workflow_delay import DelayConfig
 from alloyd.domain.runs.attempt import prepare
+from alloyd.domain.runs.machine import Run
 from alloyd.domain.workflows.compile import compile_definition
 from alloyd.domain.workflows.model import DefinitionBody
 
@@ -28,7 +28,7 @@ def test_an_input_fills_the_field_that_is_called_so_on_the_wire() -> None:
     graph, faults = compile_definition(body, 10, 1000)
     assert faults == []
     assert graph is not None
-    run: Any = SimpleNamespace(id="r", workflow_id="w", org_id="o", names={"context": {"wait": "5m"}, "steps": {}})
+    run = Run("r", "o", "w", 1, graph, {}, {"wait": "5m"})
     context, config = prepare(run, graph.nodes["b"], 1, SimpleNamespace())  # type: ignore[arg-type]
     assert config == DelayConfig(for_="5m")
     assert context.inputs == {"for": "5m", "more": "5m"}
