@@ -23,6 +23,7 @@ from alloyd.domain.backups.restoring import recover_cut_off_switch
 from alloyd.log import configure_logging, get_logger, install_hooks
 from alloyd.process import unpacked
 from alloyd.process.datadir import DataDir
+from alloyd.process.leaving import LEAVE_WITHIN_S, leave_within
 from alloyd.process.notify import Notifier, watchdog
 
 # What the daemon makes is its user's alone.
@@ -98,6 +99,7 @@ class Daemon:
         finally:
             await app.close(grace_s)
         _log.info("stopped")
+        leave_within(LEAVE_WITHIN_S, DONE)
         return DONE
 
     async def _listen(self, app: App) -> None:
