@@ -91,7 +91,7 @@ async def open_world(directory: Path, cache_max: int = 100) -> AsyncIterator[Wor
     await log.start()
     orgs = OrgService(database)
     keys = KeyService(database, hub, clock, orgs, KeySettings(cache_max=cache_max))
-    users = UserService(database, hub)
+    users = UserService(database, hub, orgs)
     try:
         yield World(database, clock, hub, log, orgs, keys, users)
     finally:

@@ -20,6 +20,7 @@ from alloyd.domain.runs.worker import Engine
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.usage.service import UsageService
 from alloyd.domain.users.service import UserService
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressPolicy, Outbound
@@ -55,9 +56,10 @@ class Capabilities:
         self.hub = Hub(config.events.reader_queue_max)
         self.event_log = EventLog(self.database, self.hub)
         self.orgs = OrgService(self.database)
-        self.users = UserService(self.database, self.hub, config.auth.password_bytes_min)
+        self.users = UserService(self.database, self.hub, self.orgs, config.auth.password_bytes_min)
         self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
         self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
+        self.usage = UsageService(self.database, clock, settings.usage_settings(config))
         self._build_storage(config)
         self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), settings.egress_limits(config))
         self._build_workflows(config)

@@ -62,7 +62,7 @@ def caller_address(request: web.Request) -> str:
 
     Behind a proxy of ``http.trusted_proxies`` it is what that proxy tells; anyone else's word is not taken.
     """
-    proxies = request.get(TRUSTED_PROXIES)
+    proxies: TrustedProxies | None = request.get(TRUSTED_PROXIES)
     if proxies is None:
         return TrustedProxies().find_caller(request.remote, ())
     return proxies.find_caller(request.remote, request.headers.getall(FORWARDED_FOR, ()))

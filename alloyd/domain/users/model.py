@@ -7,11 +7,12 @@ import unicodedata
 from dataclasses import dataclass
 
 from alloyd.errors import bad_request
-from alloyd.principal import Role
+from alloyd.principal import Role, Standing
 
 EMAIL_CHARS_MAX = 254
 PASSWORD_BYTES_MAX = 1024  # hashing time grows with it
 DISPLAY_NAME_CHARS_MAX = 200
+MEMBERSHIPS_PER_USER_MAX = 1000  # every one is in memory while the user is at work
 
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -38,6 +39,31 @@ class Membership:
     org_id: str
     user_id: str
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with all that decides what the user may do.
+
+    ``epoch`` tells which tokens still count; ``standings`` are of organizations that are not archived, the oldest
+    membership first.
+    """
+
+    user: User
+    epoch: int
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One line of an organization's list of members; ``joined_at`` in milliseconds since the epoch."""
+
+    user_id: str
+    email: str
+    display_name: str
+    role: Role
+    joined_at: int
+    disabled: bool
 
 
 def normalize_email(email: str) -> str:

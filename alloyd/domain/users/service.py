@@ -1,4 +1,4 @@
-"""Use cases of users: create, find, set a password, disable. All are the operator's."""
+"""Use cases of users: create, find, set and check a password, disable, found an organization."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import INSTALLATION, Once
 from alloyd.domain.orgs import service as orgs
-from alloyd.domain.orgs.model import DEFAULT_SLUG, check_name
+from alloyd.domain.orgs.model import DEFAULT_SLUG, Organization, check_name, check_slug
+from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.users import store
-from alloyd.domain.users.model import DISPLAY_NAME_CHARS_MAX, Membership, User, check_password, normalize_email
-from alloyd.errors import conflict, not_found
+from alloyd.domain.users.members import Members
+from alloyd.domain.users.model import (
+    DISPLAY_NAME_CHARS_MAX,
+    PASSWORD_BYTES_MAX,
+    Account,
+    Membership,
+    User,
+    check_password,
+    normalize_email,
+)
+from alloyd.errors import AlloydError, conflict, not_found
 from alloyd.events.hub import Hub
 from alloyd.events.model import Event
 from alloyd.kit.ids import new_id
@@ -24,6 +35,9 @@ from alloyd.principal import Role
 
 # Each hash takes about 64 MiB and some 50 ms of a core: many at once would starve everything else.
 HASHES_AT_ONCE = 2
+
+# The hash of a random password that nobody kept: whoever is unknown is checked against it, for the same work.
+NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$7MYuSraPOYXckIQNbFmTag$/JiJmFzhP4t33Fr5JeiqBrU1tAL+0VX0zOhyXDwQD7g"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +53,14 @@ class CreateUser:
 
 
 class UserService:
-    """The only door to users. ``password_bytes_min`` is ``auth.password_bytes_min``."""
+    """The only door to users; to their memberships it is ``members``.
 
-    def __init__(self, database: Database, hub: Hub, password_bytes_min: int = 12) -> None:
+    ``password_bytes_min`` is ``auth.password_bytes_min``.
+    """
+
+    def __init__(self, database: Database, hub: Hub, orgs_: OrgService, password_bytes_min: int = 12) -> None:
         self._database = database
-        self._hub = hub
+        self.members = Members(database, hub, orgs_)
         self._password_bytes_min = password_bytes_min
         self._hasher = PasswordHasher(type=Type.ID)  # argon2-cffi's defaults: RFC 9106's low-memory profile
         self._threads = ThreadPoolExecutor(max_workers=HASHES_AT_ONCE, thread_name_prefix="argon2")
@@ -54,6 +71,42 @@ class UserService:
 
     async def _hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
+
+    async def check_password(self, email: str, password: str) -> Account | None:
+        """The account with that e-mail when ``password`` is its own; None for every other reason alike.
+
+        Unknown e-mails, users without a password and disabled ones take the work of a wrong password.
+        """
+        try:
+            folded = normalize_email(email)
+        except AlloydError:
+            folded = ""
+        found = await self._database.read(lambda conn: store.find_password(conn, folded))
+        user_id, password_hash = found or (None, None)
+        matches = await self._matches(password_hash or NOBODYS_HASH, password)
+        if user_id is None or password_hash is None or not matches:
+            return None
+        account = await self.find_account(user_id)
+        if account is None or account.user.disabled_at is not None:
+            return None
+        # The password may have been changed while this one was checked.
+        unchanged = await self._database.read(lambda conn: store.find_password(conn, folded)) == found
+        return account if unchanged else None
+
+    async def _matches(self, password_hash: str, password: str) -> bool:
+        if len(password.encode("utf-8", "surrogatepass")) > PASSWORD_BYTES_MAX:
+            password = ""  # nobody's; hashing time grows with its length
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._verify, password_hash, password)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def find_account(self, user_id: str) -> Account | None:
+        """The user of that id with all that decides what it may do, disabled ones too."""
+        return await self._database.read(lambda conn: find_account(conn, user_id))
 
     async def create(self, new: CreateUser, once: Once | None = None) -> User:
         """Make a user who is a member of one organization. A repeat of ``once`` answers with the first one.
@@ -105,13 +158,18 @@ class UserService:
         return await self._database.read(lambda conn: store.list_memberships(conn, user_id))
 
     async def set_password(self, id_or_email: str, password: str) -> User:
-        """Replace a user's password. Raises ``bad_request``, ``not_found``. Emits ``user.password_changed``."""
+        """Replace a user's password; whatever the user was signed in with ends at once.
+
+        Raises ``bad_request``, ``not_found``. Emits ``user.password_changed`` in each organization of the user's.
+        """
         check_password(password, self._password_bytes_min)
         password_hash = await self._hash(password)
 
         def write(tx: Tx) -> User:
             user = _must_find(tx.conn, id_or_email)
             store.update_password(tx, user.id, password_hash)
+            store.begin_epoch(tx, user.id)
+            self.members.note_change(tx, user.id, "the password was changed")
             _emit_everywhere(tx, "user.password_changed", user.id)
             return _must_find(tx.conn, user.id)
 
@@ -128,14 +186,62 @@ class UserService:
             if user.disabled_at is not None:
                 return user
             store.disable(tx, user.id)
+            store.begin_epoch(tx, user.id)
+            self.members.note_change(tx, user.id, "the user was disabled")
             _emit_everywhere(tx, "user.disabled", user.id)
-            tx.after_commit(lambda: self._close_streams(user.id))
             return _must_find(tx.conn, user.id)
 
         return await self._database.write(write)
 
-    def _close_streams(self, user_id: str) -> None:
-        self._hub.close_tagged(user_id, "the user was disabled")
+    async def sign_out_everywhere(self, user_id: str) -> None:
+        """End whatever a user is signed in with. Raises ``not_found``. Emits ``user.signed_out``."""
+
+        def write(tx: Tx) -> None:
+            _must_find(tx.conn, user_id)
+            sign_out_everywhere(tx, self.members, user_id)
+
+        await self._database.write(write)
+
+    async def found_organization(self, user_id: str, slug: str, name: str, once: Once | None = None) -> Organization:
+        """Make an organization whose owner the user is. A repeat of ``once`` answers with the first one.
+
+        Raises ``bad_request`` (slug, name), ``conflict`` when the slug is taken or the user has too many
+        organizations. Emits ``organization.created`` and ``member.added``.
+        """
+        check_slug(slug)
+        check_name(name)
+
+        def write(tx: Tx) -> Organization:
+            # Whoever founds an organization may belong to none yet: the key is kept for the user.
+            made = idempotency.find_made(tx, user_id, once)
+            if made is not None:
+                return orgs.get_within(tx.conn, made)
+            org = orgs.insert(tx, slug, name)
+            self.members.add(tx, org.id, user_id, Role.OWNER)
+            idempotency.remember_made(tx, user_id, once, org.id)
+            return org
+
+        return await self._database.write(write)
+
+
+def find_account(conn: sqlite3.Connection, user_id: str) -> Account | None:
+    """:meth:`UserService.find_account` for another capability's transaction or read."""
+    user = store.find(conn, user_id)
+    if user is None:
+        return None
+    return Account(user, store.find_epoch(conn, user_id), tuple(store.list_standings(conn, user_id)))
+
+
+def find_by_email(conn: sqlite3.Connection, email: str) -> User | None:
+    """The user of that e-mail in whatever case, disabled ones too, for another capability's transaction or read."""
+    return store.find_by_email(conn, email.strip().lower())
+
+
+def sign_out_everywhere(tx: Tx, members: Members, user_id: str) -> None:
+    """:meth:`UserService.sign_out_everywhere` for another capability's transaction; the user is there."""
+    store.begin_epoch(tx, user_id)
+    members.note_change(tx, user_id, "the user signed out")
+    _emit_everywhere(tx, "user.signed_out", user_id)
 
 
 def _emit_everywhere(tx: Tx, kind: str, user_id: str) -> None:
