@@ -77,6 +77,7 @@ class App(Doors):
 
     async def _start(self, runs_workflows: bool) -> None:
         await self.event_log.start()
+        await self.usage.open()
         await self.runs.open()
         self.first_key = await self.keys.bootstrap()
         if self.first_key is not None:
@@ -136,6 +137,7 @@ class App(Doors):
         self.engine.set_bounds(config.engine.running_max, config.engine.running_per_org_max)
         self.runs.set_bounds(settings.run_settings(config))
         self.storage.settings = settings.storage_settings(config)
+        self.usage.set_default(settings.usage_settings(config))
         self.retention_worker.wake()
         return applied, later
 

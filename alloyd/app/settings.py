@@ -7,6 +7,7 @@ from alloyd.domain.retention.model import RetentionSettings
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.worker import EngineSettings
 from alloyd.domain.storage.model import StorageSettings
+from alloyd.domain.usage.model import Budget, Period, UsageSettings
 from alloyd.egress import EgressLimits
 from alloyd.wire.listener import ListenerSettings
 
@@ -46,11 +47,22 @@ def run_settings(config: Config) -> RunSettings:
     return RunSettings(engine.queued_per_org_max, engine.starts_per_s_per_org, engine.run_deadline_ms)
 
 
+def usage_settings(config: Config) -> UsageSettings:
+    """The budget of organizations that have none of their own."""
+    budgets = config.budgets
+    return UsageSettings(Budget(budgets.org_limit_micro_usd or None, Period(budgets.period)))
+
+
 def retention_settings(config: Config) -> RetentionSettings:
     """How long things are kept."""
     kept = config.retention
     return RetentionSettings(
-        kept.runs_days, kept.runs_per_org_max, kept.events_days, kept.idempotency_hours, kept.sweep_interval_s
+        kept.runs_days,
+        kept.runs_per_org_max,
+        kept.events_days,
+        kept.idempotency_hours,
+        kept.usage_days,
+        kept.sweep_interval_s,
     )
 
 

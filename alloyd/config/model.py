@@ -168,6 +168,20 @@ class EgressConfig(Group, frozen=True, kw_only=True):
     connections_max: Annotated[int, number("Connections at one time.", 1, 10_000, "connections")] = 100
 
 
+class BudgetsConfig(Group, frozen=True, kw_only=True):
+    """What organizations may spend that have no budget of their own."""
+
+    org_limit_micro_usd: Annotated[
+        int,
+        number(
+            "Most that one organization may spend in a period; 0 means no limit.", 0, 10**15, "micro-USD", live=True
+        ),
+    ] = 0
+    period: Annotated[
+        Literal["day", "month"], choice("How long a budget lasts: a calendar day or month in UTC.", live=True)
+    ] = "month"
+
+
 class RetentionConfig(Group, frozen=True, kw_only=True):
     """How long things are kept."""
 
@@ -179,6 +193,10 @@ class RetentionConfig(Group, frozen=True, kw_only=True):
         ),
     ] = 100_000
     events_days: Annotated[int, number("Events older than this are deleted.", 1, 36_500, "days", live=True)] = 30
+    usage_days: Annotated[
+        int,
+        number("Usage records older than this are deleted; their sums stay.", 1, 36_500, "days", live=True),
+    ] = 400
     sweep_interval_s: Annotated[
         int, number("How often it is looked for what to delete.", 1, 86_400, "seconds", live=True)
     ] = 300
@@ -229,6 +247,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineConfig = EngineConfig()
     events: EventsConfig = EventsConfig()
     egress: EgressConfig = EgressConfig()
+    budgets: BudgetsConfig = BudgetsConfig()
     retention: RetentionConfig = RetentionConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()

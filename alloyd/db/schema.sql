@@ -1,5 +1,16 @@
 -- The whole schema, as the migrations make it; to be read, never run. Made by `make docs`.
 
+CREATE TRIGGER audit_log_is_kept BEFORE DELETE ON audit_log
+WHEN OLD.seq > (SELECT pruned_seq FROM audit_ends)
+BEGIN
+    SELECT raise(ABORT, 'the audit trail is append-only');
+END;
+
+CREATE TRIGGER audit_log_stays BEFORE UPDATE ON audit_log
+BEGIN
+    SELECT raise(ABORT, 'the audit trail is append-only');
+END;
+
 CREATE TABLE api_keys (
     id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -16,6 +27,32 @@ CREATE TABLE api_keys (
     revoked_at INTEGER,
     last_used_at INTEGER
 , team_id TEXT) STRICT;
+
+CREATE TABLE audit_ends (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    last_seq INTEGER NOT NULL,
+    last_hash BLOB NOT NULL,
+    pruned_seq INTEGER NOT NULL,
+    pruned_hash BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE audit_log (
+    seq INTEGER PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    org_id TEXT NOT NULL,         -- '' where no organization is known: only in the log of the whole installation
+    actor_kind TEXT NOT NULL,
+    actor_id TEXT NOT NULL,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,         -- kind:id
+    outcome TEXT NOT NULL,        -- ok, refused, failed
+    status INTEGER,               -- of HTTP
+    changed TEXT NOT NULL,        -- JSON array: names of fields, never values
+    count INTEGER NOT NULL,       -- how many things or refusals the row stands for
+    route TEXT NOT NULL,
+    address TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE blobs (
     id TEXT PRIMARY KEY,          -- random; also the name on disk
@@ -319,7 +356,7 @@ CREATE TABLE webhooks (
     former_secret TEXT,           -- sealed; signs beside the other until former_until
     former_until INTEGER,
     enabled INTEGER NOT NULL,
-    disabled_reason TEXT,         -- by_request, gone, failing, archived; NULL while enabled
+    disabled_reason TEXT,         -- by_request, gone, failing, backlog, archived; NULL while enabled
     failing_since INTEGER,        -- the first of the failures that no success has followed yet
     created_by TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -352,6 +389,8 @@ CREATE TABLE workflows (
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX api_keys_by_org ON api_keys (org_id, id);
+
+CREATE INDEX audit_log_by_org ON audit_log (org_id, created_at);
 
 CREATE INDEX blobs_unused ON blobs (unused_at) WHERE unused_at IS NOT NULL;
 

@@ -50,6 +50,9 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.keys.store.find_next_expiry": "when the cache has to look again",
     "alloyd.domain.storage.store.take_apart_trash": "the sweeper; rows carry their organization",
     "alloyd.domain.storage.store.list_unused_blobs": "the sweeper; rows carry their organization",
+    "alloyd.domain.usage.store.list_spent": "what every organization has spent, at the start; rows carry it",
+    "alloyd.domain.usage.store.list_budgets": "every organization's budget, at the start; rows carry it",
+    "alloyd.domain.usage.store.delete_before": "retention looks at the oldest, whosever",
     "alloyd.domain.storage.store.find_named_blobs": "the sweeper asks which files on disk a row names",
 }
 

@@ -16,19 +16,21 @@ class RetentionSettings:
     runs_per_org_max: int = 100_000
     events_days: int = 30
     idempotency_hours: int = 24
+    usage_days: int = 400
     sweep_interval_s: float = 300.0
 
 
 @dataclass(slots=True)
 class Swept:
-    """What was deleted: runs, events that were not of those runs, idempotency keys; and pages given back."""
+    """What was deleted: runs, events not of those runs, idempotency keys, usage records; and pages given back."""
 
     runs: int = 0
     events: int = 0
     idempotency_keys: int = 0
+    usage_records: int = 0
     pages: int = 0
 
     @property
     def anything(self) -> bool:
         """Whether there was something to do."""
-        return bool(self.runs or self.events or self.idempotency_keys or self.pages)
+        return bool(self.runs or self.events or self.idempotency_keys or self.usage_records or self.pages)

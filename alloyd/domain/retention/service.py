@@ -16,6 +16,7 @@ from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.retention.model import DAY_MS, HOUR_MS, RetentionSettings, Swept
 from alloyd.domain.runs import retention as runs
 from alloyd.domain.runs.model import AgedRun
+from alloyd.domain.usage import service as usage
 from alloyd.events import retention as events
 from alloyd.events.model import AgedEvent
 from alloyd.kit.clock import Clock
@@ -58,6 +59,7 @@ class RetentionService:
         swept.runs += await self._delete_surplus_runs(settings.runs_per_org_max)
         swept.events = await self._delete_old_events(now - settings.events_days * DAY_MS)
         swept.idempotency_keys = await self._forget_idempotency_keys(now - settings.idempotency_hours * HOUR_MS)
+        swept.usage_records = await self._delete_old_usage(now - settings.usage_days * DAY_MS)
         swept.pages = await self._give_space_back()
         if now - self._optimized_at >= OPTIMIZE_INTERVAL_MS:
             await self._database.run_maintenance(optimize)
@@ -130,6 +132,12 @@ class RetentionService:
     async def _forget_idempotency_keys(self, before_ms: int) -> int:
         total = 0
         while count := await self._database.write(lambda tx: idempotency.purge(tx, before_ms, ROWS_PER_WRITE)):
+            total += count
+        return total
+
+    async def _delete_old_usage(self, before_ms: int) -> int:
+        total = 0
+        while count := await self._database.write(lambda tx: usage.purge(tx, before_ms, ROWS_PER_WRITE)):
             total += count
         return total
 

@@ -52,5 +52,6 @@ class RetentionWorker:
                 runs=swept.runs,
                 events=swept.events,
                 idempotency_keys=swept.idempotency_keys,
+                usage_records=swept.usage_records,
                 pages_given_back=swept.pages,
             )

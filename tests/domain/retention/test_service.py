@@ -11,6 +11,7 @@ from alloyd.domain.idempotency import store as idempotency_store
 from alloyd.domain.retention import service as module
 from alloyd.domain.retention.model import HOUR_MS
 from alloyd.domain.runs import store as runs_store
+from alloyd.domain.usage import store as usage_store
 from alloyd.errors import AlloydError
 from alloyd.events import store as events_store
 from alloyd.events.feed import Feed
@@ -338,7 +339,7 @@ async def test_statistics_are_looked_at_once_a_day(past, monkeypatch):
 
 # -- plans ------------------------------------------------------------------------------------------------------------
 
-LARGE = re.compile(r"SCAN (runs|run_steps|events|timers|idempotency_keys)\b")
+LARGE = re.compile(r"SCAN (runs|run_steps|events|timers|idempotency_keys|usage_records)\b")
 QUERIES = {
     "list_all_from": (runs_store.LIST_ALL_FROM, (1, 10)),
     "list_of_org_from": (runs_store.LIST_OF_ORG_FROM, ("o", 1, 10)),
@@ -351,6 +352,7 @@ QUERIES = {
     "list_events": (events_store.LIST_FROM, (1, 10)),
     "delete_event": (events_store.DELETE_ONE, (1, "o")),
     "delete_of_run": (events_store.DELETE_OF_RUN, ("r", "o", 10)),
+    "delete_usage": (usage_store.DELETE_OLD, (1, 10)),
 }
 
 

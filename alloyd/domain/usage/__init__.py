@@ -1,0 +1,1 @@
+"""Usage: what each billable call cost, and the budget that it must stay within."""
