@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from alloyd.errors import AlloydError, Code
-from alloyd.principal import ACTIONS, Principal
+from alloyd.principal import ACTIONS, RESOURCES, Principal
 
 # Besides an action of principal.ACTIONS a route may declare one of these.
 PUBLIC: Final = "public"  # nobody needs to be authenticated
@@ -21,6 +21,13 @@ WEBSOCKET: Final = "websocket"  # what a route streams that upgrades its connect
 
 # Streams that browsers open with EventSource and WebSocket, which can't send a credential in a header.
 TICKET_STREAMS: Final = frozenset({"text/event-stream", WEBSOCKET})
+
+# What a parameter of a path names, where the segment before it is not the plural of its kind.
+SEGMENT_KINDS: Final[Mapping[str, str]] = {
+    "workflow-definitions": "workflow",
+    "trigger": "workflow",
+    "workflow-runs": "run",
+}
 
 STATUS: Final[Mapping[Code, int]] = {
     Code.BAD_REQUEST: 400,
@@ -38,11 +45,22 @@ STATUS: Final[Mapping[Code, int]] = {
 }
 
 
+class Sink(Protocol):
+    """Takes what a streaming route tells, where that is not an HTTP response: gRPC's messages."""
+
+    async def open(self) -> None:
+        """The stream stands; what happens from now on will be told."""
+
+    async def send(self, values: dict[str, Any]) -> None:
+        """Tell one thing; waits while the reader has no room."""
+
+
 class Call:
     """One request on its way through a handler.
 
     ``query`` and ``body`` are what the route declares, already checked; ``body_bytes`` the JSON as it came. A
-    handler may set ``status`` and add to ``headers`` and ``links`` before it returns.
+    handler may set ``status`` and add to ``headers`` and ``links`` before it returns. With a ``sink`` a streaming route
+    tells that instead of writing a response.
     """
 
     __slots__ = (
@@ -55,6 +73,7 @@ class Call:
         "request",
         "request_id",
         "route",
+        "sink",
         "status",
         "trace_id",
     )
@@ -71,6 +90,7 @@ class Call:
         self.status = route.status
         self.headers: dict[str, str] | None = None
         self.links: dict[str, str] | None = None
+        self.sink: Sink | None = None
 
     @property
     def who(self) -> Principal:
@@ -128,3 +148,17 @@ class Route:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:
             raise ValueError(f"{self.method} {self.path}: no such permission: {self.permission!r}")
         HTTPStatus(self.status)
+
+    @property
+    def resource(self) -> tuple[str, str] | None:
+        """The kind of thing that the path's first parameter names, and the parameter; None for a path without one.
+
+        The segment before it tells the kind (``/api-keys/{id}``: ``api_key``), else the permission's first word does.
+        """
+        before, brace, after = self.path.partition("{")
+        if not brace:
+            return None
+        segment = before.rstrip("/").rpartition("/")[2]
+        kind = SEGMENT_KINDS.get(segment, segment.replace("-", "_").removesuffix("s"))
+        own = self.permission.partition(".")[0]
+        return (kind if kind in RESOURCES else own), after.partition("}")[0].partition(":")[0]

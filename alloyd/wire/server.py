@@ -19,7 +19,8 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from alloyd.errors import AlloydError, Code
+from alloyd.domain.authz.model import Resource
+from alloyd.errors import AlloydError, Code, not_found
 from alloyd.kit import crash
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.log import get_logger
@@ -39,7 +40,8 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-
 
 SERVER: web.AppKey[Server] = web.AppKey("alloyd.server")
 
-Authorize = Callable[[Principal, str], Awaitable[None]]
+# Raises ``forbidden``: (who, action), and the thing it is done to where the path names one.
+Authorize = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ class RouteStats:
 
 
 class Server:
-    """The surfaces of one listener. ``authorize(principal, action)`` raises ``forbidden`` when it may not."""
+    """The surfaces of one listener. ``authorize(principal, action[, resource])`` raises ``forbidden``."""
 
-    def __init__(self, surfaces: Sequence[Surface], authorize: Callable[[Principal, str], None], limits: WireLimits):
+    def __init__(self, surfaces: Sequence[Surface], authorize: Authorize, limits: WireLimits):
         self.surfaces = tuple(surfaces)
         self.limits = limits
         self.stats: dict[tuple[str, str], RouteStats] = {}
@@ -111,7 +113,7 @@ class Server:
     def performer(self, bound: BoundRoute) -> Callable[[web.Request, Call], Awaitable[Any]]:
         """What a route does with a request, whichever way it came: credential, permission, query, body, handler.
 
-        It returns the handler's value, before the envelope, and raises :class:`AlloydError`. gRPC calls it as HTTP does.
+        It returns the handler's value, before the envelope, and raises :class:`AlloydError`. gRPC calls it like HTTP.
         """
         surface, route = bound.surface, bound.route
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
@@ -119,6 +121,8 @@ class Server:
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         authorize, handler = self._authorize, route.handler
+        names_org = _has_organization(route.query) or _has_organization(route.body)
+        ask = _asker(authorize, route.resource, names_org)
         find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
 
         async def perform(request: web.Request, call: Call) -> Any:
@@ -127,7 +131,10 @@ class Server:
                 if route.owner is not None and call.principal.standings:
                     call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
                 if action is not None:
-                    authorize(call.principal, action)
+                    if call.principal.grants or call.principal.standings:
+                        ask(call, action)
+                    else:  # a key without grants: nearly every request
+                        authorize(call.principal, action)
             if "Expect" in request.headers:
                 await http_errors.answer_expect(request)
             if route.query is not None:
@@ -137,6 +144,8 @@ class Server:
                 if call.body_bytes != b"{}":
                     body.check_json_type(request)
                 call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+            if names_org and action is not None and len(call.who.standings) > 1:
+                _act_where_named(call, action, authorize)
             return await handler(call)
 
         return perform
@@ -234,6 +243,44 @@ class Server:
         """The surface in whose dialect an unknown path is refused: the longest prefix that matches."""
         inside = [s for s in self.surfaces if path == s.prefix or path.startswith(f"{s.prefix}/") or not s.prefix]
         return max(inside or self.surfaces[:1], key=lambda s: len(s.prefix))
+
+
+def _has_organization(declared: Any) -> bool:
+    """Whether a query or body can name the organization it is about."""
+    return "organization_id" in getattr(declared, "__struct_fields__", ())
+
+
+def _asker(authorize: Authorize, resource: tuple[str, str] | None, names_org: bool) -> Callable[[Call, str], None]:
+    """Asks for a route's permission before anything is read; ``resource`` is the kind and name of what its path names.
+
+    Who belongs to several organizations may name another one in the body or query: it is enough here that one of them
+    allows it, and the one that is named is asked afterwards.
+    """
+
+    def ask(call: Call, action: str) -> None:
+        who = call.who
+        if names_org and len(who.standings) > 1:
+            moved = [who.within(standing.org_id) for standing in who.standings]
+            if any(principal is not None and principal.may(action) for principal in moved):
+                return
+        if resource is not None and who.refined:
+            authorize(who, action, Resource(resource[0], call.param(resource[1]), who.org_id))
+        else:
+            authorize(who, action)
+
+    return ask
+
+
+def _act_where_named(call: Call, action: str, authorize: Authorize) -> None:
+    """A user of several organizations acts in the one that the query or body names; raises as for any other."""
+    named = None
+    for given in (call.query, call.body):
+        named = getattr(given, "organization_id", None) or named
+    who = call.who if named is None else call.who.within(named)
+    if who is None:
+        raise not_found("organization")
+    call.principal = who
+    authorize(who, action)
 
 
 async def _act_where_it_is(principal: Principal, find_owner: FindOwner, id_: str) -> Principal:
