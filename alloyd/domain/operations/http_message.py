@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +14,6 @@ from alloyd.domain.operations.http_config import BasicAuth, HttpConfig, Scalar
 from alloyd.domain.operations.model import OperationError
 from alloyd.egress import ResponseHeaders
 
-RETRY_AFTER_MS_MAX = 24 * 60 * 60 * 1000
 # The rest of the methods change nothing on the other side.
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -82,21 +79,6 @@ def decode_body(content: bytes, content_type: str, wanted: str) -> tuple[Any, st
             if wanted == "text":
                 raise OperationError("bad_response", f"response: the answer {error}", path="response") from None
     return base64.b64encode(content).decode(), "base64"
-
-
-def retry_after_ms(value: str, now_ms: int) -> int | None:
-    """What a ``Retry-After`` of seconds or of an HTTP date asks for, in ms from now; None when it says nothing."""
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(int(text[:12]) * 1000, RETRY_AFTER_MS_MAX)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    wanted_ms = int((when - datetime.fromtimestamp(0, UTC)).total_seconds()) * 1000 - now_ms
-    return min(max(wanted_ms, 0), RETRY_AFTER_MS_MAX)
 
 
 def text_of(value: Scalar) -> str:

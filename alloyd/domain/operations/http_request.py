@@ -18,10 +18,10 @@ from alloyd.domain.operations.http_message import (
     headers_as_object,
     inline_body,
     is_retryable,
-    retry_after_ms,
 )
 from alloyd.domain.operations.model import Done, Operation, OperationError, StepContext
 from alloyd.egress import EgressError, EgressKind, OutboundRequest, OutboundStream
+from alloyd.egress.retry_after import retry_after_ms
 from alloyd.errors import AlloydError
 
 # A file up to this size is sent whole, with its length: many servers take no chunked body.

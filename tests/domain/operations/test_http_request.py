@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 
 from alloyd.domain.operations.catalogue import get_operation
-from alloyd.domain.operations.http_message import RETRY_AFTER_MS_MAX, retry_after_ms
 from alloyd.domain.operations.http_request import ERROR_BODY_BYTES_MAX, FILE_IN_MEMORY_BYTES_MAX
 from alloyd.domain.operations.model import OperationError
 from alloyd.domain.operations.validation import check_config
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
+from alloyd.egress.retry_after import RETRY_AFTER_MS_MAX, retry_after_ms
 from alloyd.errors import AlloydError, Code
 
 HTTP = get_operation("http.request")
