@@ -64,6 +64,7 @@ ACTIONS: dict[str, Rule] = {
     "api_key.read": Rule(Role.ADMIN, "keys:read"),
     "api_key.create": Rule(Role.ADMIN, "keys:write"),
     "api_key.disable": Rule(Role.ADMIN, "keys:write"),
+    "api_key.rotate": Rule(Role.ADMIN, "keys:write"),
     "api_key.revoke": Rule(Role.ADMIN, "keys:write"),
     "storage.read": Rule(Role.VIEWER, "storage:read"),
     "storage.write": Rule(Role.MEMBER, "storage:write"),
@@ -151,7 +152,8 @@ class Principal:
     """An authenticated caller. ``org_id`` is the only source of tenancy; ``surface`` the one it came in by.
 
     A user may belong to several organizations: ``standings`` has all of them, and :meth:`within` moves to another. A
-    user of none has an empty ``org_id`` and may do nothing that needs an action.
+    user of none has an empty ``org_id`` and may do nothing that needs an action. ``expires_at`` is when a token ends,
+    in milliseconds since the epoch; None for what is ended by whoever issued it.
     """
 
     kind: Kind
@@ -165,6 +167,7 @@ class Principal:
     standings: tuple[Standing, ...] = ()
     grants: tuple[Grant, ...] = ()
     team_roles: tuple[TeamRole, ...] = ()
+    expires_at: int | None = None
 
     def within(self, org_id: str) -> Principal | None:
         """The same caller acting in ``org_id``; None when it does not belong there."""
@@ -194,7 +197,7 @@ class Principal:
         if self.grants or self.team_roles:
             return self.decide(action, kind, id_).allowed
         rule = ACTIONS.get(action)
-        if rule is None or not self.role.includes(rule.role):
+        if rule is None or not self.org_id or not self.role.includes(rule.role):
             return False
         return self.surface in self.scopes or rule.scope in self.scopes
 
@@ -203,6 +206,8 @@ class Principal:
         rule = ACTIONS.get(action)
         if rule is None:
             return Decision(False, "there is no such action")
+        if not self.org_id:
+            return Decision(False, "it needs an organization, and the caller belongs to none")
         if self.surface not in self.scopes and rule.scope not in self.scopes:
             return Decision(False, f"the scopes of this credential do not hold {rule.scope}")
         about = [grant for grant in self.grants if grant.covers(self.org_id, action, kind, id_)]

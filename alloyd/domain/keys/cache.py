@@ -10,7 +10,7 @@ from hmac import compare_digest
 
 from alloyd.domain.keys.model import ID_SLICE, RAW_CHARS, ApiKey
 from alloyd.kit.clock import Clock
-from alloyd.principal import Kind, Principal
+from alloyd.principal import Grant, Kind, Principal
 
 _NEVER = sys.maxsize
 
@@ -18,13 +18,14 @@ _NEVER = sys.maxsize
 class CachedKey:
     """A key that works, with what its raw text is checked against."""
 
-    __slots__ = ("expires_at", "id", "key", "org_id", "principals", "scopes", "secret_hash", "used_at")
+    __slots__ = ("expires_at", "grants", "id", "key", "org_id", "principals", "scopes", "secret_hash", "used_at")
 
-    def __init__(self, key: ApiKey, secret_hash: bytes) -> None:
+    def __init__(self, key: ApiKey, secret_hash: bytes, grants: tuple[Grant, ...] = ()) -> None:
         self.id = key.id
         self.org_id = key.org_id
         self.key = key
         self.secret_hash = secret_hash
+        self.grants = grants
         self.scopes = frozenset(key.scopes)
         self.expires_at = _NEVER if key.expires_at is None else key.expires_at
         self.principals: dict[str, Principal] = {}
@@ -34,7 +35,16 @@ class CachedKey:
         """The principal that the key is on ``surface``."""
         found = self.principals.get(surface)
         if found is None:
-            found = Principal(Kind.KEY, self.id, self.org_id, self.key.role, self.scopes, surface=surface)
+            found = Principal(
+                Kind.KEY,
+                self.id,
+                self.org_id,
+                self.key.role,
+                self.scopes,
+                surface=surface,
+                team_id=self.key.team_id,
+                grants=self.grants,
+            )
             self.principals[surface] = found
         return found
 

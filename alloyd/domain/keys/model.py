@@ -55,6 +55,7 @@ class ApiKey:
     disabled_at: int | None
     revoked_at: int | None
     last_used_at: int | None
+    team_id: str | None = None
 
     def state(self, now_ms: int) -> KeyState:
         """Whether the key works at ``now_ms``; what can't be undone comes first."""
@@ -84,7 +85,7 @@ class IssuedKey:
 class CreateKey:
     """What a new key is made of. ``scopes`` None: those of the creating key, else `private` and `control`.
 
-    ``expires_at`` is in milliseconds since the epoch, None for never.
+    ``expires_at`` is in milliseconds since the epoch, None for never; ``team_id`` the team that it is bound to.
     """
 
     name: str
@@ -92,6 +93,7 @@ class CreateKey:
     role: Role = Role.MEMBER
     expires_at: int | None = None
     description: str | None = None
+    team_id: str | None = None
 
 
 def new_raw_key() -> str:

@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from hmac import compare_digest
+from typing import Any
 
 from alloyd.db import Database, Tx
-from alloyd.domain.authz.service import Resource, authorize
+from alloyd.domain.authz.model import Subject
+from alloyd.domain.authz.service import Resource, authorize, copy_denies, copy_grants, grants_of
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.keys import model, store
@@ -18,6 +20,7 @@ from alloyd.domain.keys.model import ApiKey, CreateKey, IssuedKey, KeyState
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.orgs.model import DEFAULT_SLUG, Organization, check_name
 from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.teams.service import require_team
 from alloyd.errors import AlloydError, Code, bad_request, conflict, not_found
 from alloyd.events.hub import Hub
 from alloyd.events.model import Event
@@ -25,7 +28,7 @@ from alloyd.kit import crash
 from alloyd.kit.clock import Clock
 from alloyd.kit.ids import new_id
 from alloyd.kit.text import fault_of_line
-from alloyd.principal import SURFACE_SCOPES, Principal, Role
+from alloyd.principal import SURFACE_SCOPES, Grant, Principal, Role
 
 # A look-up is made again when keys were dropped meanwhile; so often in a row that is an attack or a fault.
 LOOKUPS_MAX = 10
@@ -84,14 +87,15 @@ class KeyService:
         given = model.hash_raw_key(raw)
         for _ in range(LOOKUPS_MAX):
             epoch = self._cache.epoch
-            secret = await self._database.read(lambda conn: store.find_secret(conn, key_id))
+            found = await self._database.read(lambda conn: _find_secret(conn, key_id))
             if epoch == self._cache.epoch:
-                return self._check(secret, given, surface, accepts)
+                return self._check(found, given, surface, accepts)
         raise AlloydError(Code.UNAVAILABLE, "keys are changing too fast; try again", retry_after_s=1)
 
     def _check(
-        self, secret: store.Secret | None, given: bytes, surface: str, accepts: frozenset[str]
+        self, found: tuple[store.Secret, tuple[Grant, ...]] | None, given: bytes, surface: str, accepts: frozenset[str]
     ) -> Principal | None:
+        secret, grants = found or (None, ())
         matches = compare_digest(given, _NO_HASH if secret is None else secret.secret_hash)
         if secret is None or not matches:
             return None
@@ -100,11 +104,17 @@ class KeyService:
             return None
         if accepts.isdisjoint(key.scopes):
             return None
-        entry = CachedKey(key, given)
+        entry = CachedKey(key, given, grants)
         self._cache.put(entry)
         if self.flush_is_due:
             self.changed.set()
         return entry.principal(surface)
+
+    def forget_grants(self, tx: Tx, org_id: str, subject: Subject) -> None:
+        """What refines a principal changes in ``tx``: if it is a key, it is looked up again from the commit on."""
+        key = store.find(tx.conn, org_id, subject.id)
+        if key is not None:
+            tx.after_commit(lambda: self._cache.drop([key.key_id]))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -112,6 +122,10 @@ class KeyService:
         """One of the organization's keys, ended ones too. Raises ``not_found``."""
         key = await self._database.read(lambda conn: _must_find(conn, principal.org_id, id_))
         return self._with_last_use(key)
+
+    async def find_organization(self, id_: str) -> str | None:
+        """The organization that a key belongs to, None when there is no such key."""
+        return await self._database.read(lambda conn: store.find_org_id(conn, id_))
 
     async def list_all(self, principal: Principal, limit: int, before_id: str | None = None) -> list[ApiKey]:
         """A page of the organization's keys, newest first, ended ones too."""
@@ -126,8 +140,9 @@ class KeyService:
     async def create(self, principal: Principal, new: CreateKey, once: Once | None = None) -> IssuedKey:
         """Make a key. A repeat of ``once`` answers with the first one, but never with its raw text again.
 
-        Raises ``bad_request`` (name, description, scopes, expires_at), ``forbidden`` for a role or scope above the
-        creator's, ``conflict`` when the organization is archived or has too many keys. Emits ``api_key.created``.
+        What the creator is denied is denied to the key as well. Raises ``bad_request`` (name, description, scopes,
+        expires_at), ``not_found`` (team), ``forbidden`` for a role or scope above the creator's, ``conflict`` when the
+        organization is archived or has too many keys. Emits ``api_key.created``.
         """
         check_name(new.name, "name", model.NAME_CHARS_MAX)
         if new.description is not None:
@@ -141,7 +156,10 @@ class KeyService:
                 return IssuedKey(_must_find(tx.conn, principal.org_id, made), None)
             model.check_expiry(new.expires_at, tx.now)
             orgs.require_active(tx, principal.org_id)
+            if new.team_id is not None:
+                require_team(tx.conn, principal.org_id, new.team_id)
             issued = _issue(tx, principal.org_id, principal.id, checked)
+            copy_denies(tx, principal, issued.key.id)
             idempotency.remember_made(tx, principal.org_id, once, issued.key.id)
             tx.after_commit(self.changed.set)
             return issued
@@ -201,13 +219,14 @@ class KeyService:
             if made is not None:
                 return IssuedKey(_must_find(tx.conn, principal.org_id, made), None)
             old = _must_find(tx.conn, principal.org_id, id_)
-            _require_rule_over(principal, "api_key.create", old)
+            _require_rule_over(principal, "api_key.rotate", old)
             model.check_scopes(principal, old.scopes)
             if old.state(tx.now) is not KeyState.ACTIVE:
                 raise conflict(f"the key is {old.state(tx.now)}")
             orgs.require_active(tx, old.org_id)
-            alike = CreateKey(old.name, old.scopes, old.role, old.expires_at, old.description)
+            alike = CreateKey(old.name, old.scopes, old.role, old.expires_at, old.description, old.team_id)
             issued = _issue(tx, old.org_id, principal.id, alike)
+            copy_grants(tx, old.org_id, old.id, issued.key.id)
             ends_at = min(tx.now + grace_ms, old.expires_at or tx.now + grace_ms)
             store.set_expiry(tx, old.org_id, old.id, ends_at)
             payload = {"name": old.name, "replaced_by": issued.key.id}
@@ -319,11 +338,19 @@ def _issue(tx: Tx, org_id: str, created_by: str, new: CreateKey) -> IssuedKey:
         disabled_at=None,
         revoked_at=None,
         last_used_at=None,
+        team_id=new.team_id,
     )
     store.insert(tx, key, model.hash_raw_key(raw))
-    payload = {"name": key.name, "role": key.role.value, "scopes": key.scopes, "created_by": created_by}
+    payload: dict[str, Any] = {"name": key.name, "role": key.role.value, "scopes": key.scopes, "created_by": created_by}
+    if key.team_id is not None:
+        payload["team_id"] = key.team_id
     tx.emit(Event(org_id, "api_key.created", key.id, payload))
     return IssuedKey(key, raw)
+
+
+def _find_secret(conn: sqlite3.Connection, key_id: str) -> tuple[store.Secret, tuple[Grant, ...]] | None:
+    secret = store.find_secret(conn, key_id)
+    return None if secret is None else (secret, grants_of(conn, [secret.key.org_id], secret.key.id))
 
 
 def _must_find(conn: sqlite3.Connection, org_id: str, id_: str) -> ApiKey:

@@ -1,0 +1,212 @@
+"""Use cases of sessions: sign in, authenticate a token, issue one, sign out."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from alloyd.db import Database, Tx
+from alloyd.domain.authz.model import Subject
+from alloyd.domain.authz.service import grants_of
+from alloyd.domain.orgs import service as orgs
+from alloyd.domain.sessions import store
+from alloyd.domain.sessions.cache import KnownUser, UserCache
+from alloyd.domain.sessions.model import (
+    AUDIENCE,
+    ISSUER,
+    REVOKED_PER_USER_MAX,
+    TOKEN_TTL_S_MAX,
+    TOKEN_TTL_S_MIN,
+    TOKEN_TYPE,
+    Claims,
+    IssuedToken,
+    SessionSettings,
+)
+from alloyd.domain.sessions.throttle import Throttle, subject_of_address
+from alloyd.domain.sessions.tokens import Tokens
+from alloyd.domain.teams import service as teams
+from alloyd.domain.users import service as users
+from alloyd.domain.users.model import Account
+from alloyd.domain.users.service import UserService
+from alloyd.errors import AlloydError, Code, bad_request, conflict, not_found
+from alloyd.events.model import Event
+from alloyd.kit.clock import Clock
+from alloyd.kit.ids import new_id
+from alloyd.log import get_logger
+from alloyd.principal import Principal
+
+log = get_logger("alloyd.sessions")
+
+# A look-up is made again when users changed meanwhile; so often in a row that is an attack or a fault.
+LOOKUPS_MAX = 10
+_EXPIRED_PER_SIGN_OUT = 100
+
+
+class SessionService:
+    """The only door to sessions. ``secret`` signs tokens and nothing else.
+
+    A token is a statement of who signed in and when it ends. What its bearer may do is looked up for each request: a
+    changed role, a disabled user or another password hold at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        users_: UserService,
+        clock: Clock,
+        secret: bytes,
+        settings: SessionSettings | None = None,
+    ) -> None:
+        self._database = database
+        self._users = users_
+        self._clock = clock
+        self._settings = settings = settings or SessionSettings()
+        self._tokens = Tokens(secret, clock)
+        self._cache = UserCache(settings.user_cache_max)
+        self._waiting = 0
+        window_s, subjects_max = settings.attempts_window_s, settings.subjects_max
+        self._by_account = Throttle(clock, settings.attempts_per_account, window_s, subjects_max)
+        self._by_address = Throttle(clock, settings.attempts_per_address, window_s, subjects_max)
+        users_.members.on_change(self._cache.drop)
+
+    # -- signing in ------------------------------------------------------------------------------------------
+
+    async def sign_in(self, email: str, password: str, org_id: str | None, address: str) -> IssuedToken:
+        """A token for the user of that e-mail and password, calling from ``address``.
+
+        ``org_id`` is where it acts, by default the oldest membership. Raises ``unauthorized``, in the same words and
+        after the same work whatever is wrong, ``rate_limited`` when there were too many failures for the account or
+        from the address, or too many sign in at once, ``not_found`` for an organization that is not the user's. Emits
+        ``user.signed_in``.
+        """
+        if self._waiting >= self._settings.checks_waiting_max:
+            raise AlloydError(Code.RATE_LIMITED, "too many sign in at once; try again", retry_after_s=1)
+        account_subject, address_subject = email.strip().lower(), subject_of_address(address)
+        self._by_address.check(address_subject)
+        self._by_account.check(account_subject)
+        self._by_address.take(address_subject)
+        self._by_account.take(account_subject)
+        self._waiting += 1
+        try:
+            account = await self._users.check_password(email, password)
+        finally:
+            self._waiting -= 1
+        if account is None:
+            log.info("a sign-in was refused", address=address)
+            raise AlloydError(Code.UNAUTHORIZED, "email or password: not right")
+        self._by_address.give_back(address_subject)
+        self._by_account.give_back(account_subject)
+        return await self._issue(account, org_id, self._settings.token_ttl_s, "user.signed_in")
+
+    async def issue(self, id_or_email: str, organization: str | None, ttl_s: int | None) -> IssuedToken:
+        """A token for a user, without a password: the operator's. ``organization`` is an id or slug.
+
+        Raises ``bad_request`` (ttl_s), ``not_found`` (user, organization), ``conflict`` for a disabled user. Emits
+        ``user.token_issued``.
+        """
+        ttl_s = self._settings.token_ttl_s if ttl_s is None else ttl_s
+        if not TOKEN_TTL_S_MIN <= ttl_s <= TOKEN_TTL_S_MAX:
+            raise bad_request(f"ttl_s: from {TOKEN_TTL_S_MIN} to {TOKEN_TTL_S_MAX} seconds", "ttl_s")
+        user = await self._users.get_by_name(id_or_email)
+        if user.disabled_at is not None:
+            raise conflict("the user is disabled")
+        account = await self._users.find_account(user.id)
+        if account is None:
+            raise not_found("user")
+        org_id = None
+        if organization is not None:
+            org_id = (await self._database.read(lambda conn: orgs.get_within(conn, organization))).id
+        return await self._issue(account, org_id, ttl_s, "user.token_issued")
+
+    async def _issue(self, account: Account, org_id: str | None, ttl_s: int, kind: str) -> IssuedToken:
+        own = [standing.org_id for standing in account.standings]
+        if org_id is None:
+            org_id = own[0] if own else None
+        elif org_id not in own:
+            raise not_found("organization")
+        now_s = self._clock.now_ms() // 1000
+        claims = Claims(
+            iss=ISSUER,
+            aud=AUDIENCE,
+            sub=account.user.id,
+            iat=now_s,
+            nbf=now_s,
+            exp=now_s + ttl_s,
+            jti=new_id(),
+            typ=TOKEN_TYPE,
+            epoch=account.epoch,
+            org=org_id,
+        )
+        if org_id is not None:
+            event = Event(org_id, kind, account.user.id, {"expires_in_s": ttl_s})
+            await self._database.write(lambda tx: tx.emit(event))
+        return IssuedToken(self._tokens.sign(claims), ttl_s, claims)
+
+    # -- authenticating --------------------------------------------------------------------------------------
+
+    def find_cached(self, token: str) -> Principal | None:
+        """The bearer of a valid token if that is known without the database."""
+        claims = self._tokens.find_claims(token)
+        known = None if claims is None else self._cache.find(claims.sub)
+        return None if claims is None or known is None else known.principal(claims)
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """The bearer of ``token``; None for every token that does not count, whatever the reason."""
+        claims = self._tokens.find_claims(token)
+        if claims is None:
+            return None
+        known = self._cache.find(claims.sub) or await self._look_up(claims.sub)
+        return None if known is None else known.principal(claims)
+
+    async def _look_up(self, user_id: str) -> KnownUser | None:
+        for _ in range(LOOKUPS_MAX):
+            epoch = self._cache.epoch
+            known = await self._database.read(lambda conn: self._read(conn, user_id))
+            if epoch == self._cache.epoch:
+                if known is not None:
+                    self._cache.put(user_id, known)
+                return known
+        raise AlloydError(Code.UNAVAILABLE, "users are changing too fast; try again", retry_after_s=1)
+
+    def _read(self, conn: sqlite3.Connection, user_id: str) -> KnownUser | None:
+        account = users.find_account(conn, user_id)
+        if account is None:
+            return None
+        org_ids = [standing.org_id for standing in account.standings]
+        return KnownUser(
+            account,
+            store.list_revoked(conn, user_id, self._clock.now_ms()),
+            grants_of(conn, org_ids, user_id),
+            teams.roles_of(conn, user_id),
+        )
+
+    def forget(self, tx: Tx, user_id: str) -> None:
+        """The transaction changes what a user may do: it is looked up again from the commit on. For teams."""
+        tx.after_commit(lambda: self._cache.drop(user_id))
+
+    def forget_grants(self, tx: Tx, _org_id: str, subject: Subject) -> None:
+        """:meth:`forget` for grants; a key's are no business of this."""
+        self.forget(tx, subject.id)
+
+    # -- signing out -----------------------------------------------------------------------------------------
+
+    async def sign_out(self, principal: Principal, token: str, *, everywhere: bool) -> None:
+        """End ``token``, with which the user called, or all of the user's; open streams close at once.
+
+        Raises ``forbidden`` for a caller without such a token. Emits ``user.signed_out``.
+        """
+        claims = self._tokens.find_claims(token)
+        if claims is None or claims.sub != principal.id:
+            raise AlloydError(Code.FORBIDDEN, "only a user who signed in can sign out")
+
+        def write(tx: Tx) -> None:
+            store.delete_expired(tx, _EXPIRED_PER_SIGN_OUT)
+            others = store.list_revoked(tx.conn, principal.id, tx.now)
+            if everywhere or len(others) >= REVOKED_PER_USER_MAX:
+                users.sign_out_everywhere(tx, self._users.members, principal.id)
+                return
+            store.insert_revoked(tx, claims.jti, principal.id, claims.exp * 1000)
+            self._users.members.note_change(tx, principal.id, "the user signed out")
+            if principal.org_id:
+                tx.emit(Event(principal.org_id, "user.signed_out", principal.id))
+
+        await self._database.write(write)

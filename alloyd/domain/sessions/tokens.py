@@ -1,0 +1,57 @@
+"""Makes and checks tokens: JWTs of one algorithm, one key, one kind."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from jwt import PyJWS
+from jwt.exceptions import PyJWTError
+
+from alloyd.domain.sessions.model import AUDIENCE, ISSUER, TOKEN_CHARS_MAX, TOKEN_TYPE, Claims
+from alloyd.kit.clock import Clock
+
+ALGORITHM = "HS256"
+CLOCK_LEEWAY_MS = 30_000  # how far this machine's own clock may be set back without its tokens being of the future
+
+_DECODER = msgspec.json.Decoder(Claims)
+_ENCODER = msgspec.json.Encoder()
+
+
+class Tokens:
+    """Signs and verifies with ``secret``, 32 bytes that serve nothing else.
+
+    Nothing in a token chooses how it is checked: its header has to be, word for word, the one that :meth:`sign`
+    writes. So no other algorithm, key, ``crit``, ``jku`` or ``b64`` is ever looked at. Times are checked here against
+    the program's own clock.
+    """
+
+    def __init__(self, secret: bytes, clock: Clock) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._jws = PyJWS(algorithms=[ALGORITHM])
+        self.kid = hashlib.sha256(b"alloyd kid\0" + secret).hexdigest()[:16]
+        self._header = {"alg": ALGORITHM, "kid": self.kid, "typ": "JWT"}
+
+    def sign(self, claims: Claims) -> str:
+        """``claims`` as a signed token."""
+        return self._jws.encode(
+            _ENCODER.encode(claims), self._secret, algorithm=ALGORITHM, headers={"kid": self.kid, "typ": "JWT"}
+        )
+
+    def find_claims(self, token: str) -> Claims | None:
+        """What a valid token says; None for any other text, whatever is wrong with it."""
+        if len(token) > TOKEN_CHARS_MAX or not token.isascii():
+            return None
+        try:
+            whole = self._jws.decode_complete(token, self._secret, algorithms=[ALGORITHM])
+            claims = _DECODER.decode(whole["payload"])
+        except (PyJWTError, msgspec.MsgspecError, ValueError):
+            return None
+        if whole["header"] != self._header:
+            return None
+        if (claims.iss, claims.aud, claims.typ) != (ISSUER, AUDIENCE, TOKEN_TYPE):
+            return None
+        now_ms = self._clock.now_ms()
+        begins_ms = max(claims.nbf, claims.iat) * 1000 - CLOCK_LEEWAY_MS
+        return claims if begins_ms <= now_ms < claims.exp * 1000 else None
