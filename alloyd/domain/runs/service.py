@@ -143,6 +143,26 @@ class RunService:
         idempotency.remember_made(tx, principal.org_id, once, started.run_id)
         return started
 
+    def start_within(
+        self, tx: Tx, principal: Principal, command: StartRun, runnable: Runnable, *, trigger_depth: int = 0
+    ) -> Started:
+        """:meth:`start` inside a caller's transaction, on the writer's thread: what alloyd starts by itself.
+
+        ``runnable`` is :meth:`WorkflowService.find_runnable_in`'s. Held to the organization's queue limit as of the
+        last commit, not to its rate. Raises ``rate_limited`` and ``unavailable`` as :meth:`start`.
+        """
+        self._disk_guard()
+        if self._engine.queue.queued_of(principal.org_id) >= self._settings.queued_per_org_max:
+            raise self._queue_is_full()
+        new = self._new_run(principal, command, runnable, new_id(), queued=True)
+        new.trigger_depth = trigger_depth
+        (started,) = self._write_starts(tx, [(new, runnable)])
+        return started
+
+    def find_trigger_depth(self, tx: Tx, org_id: str, run_id: str) -> int:
+        """How many runs, each started by an event of the one before, led to this one; 0 for one that is gone."""
+        return store.find_trigger_depth(tx.conn, org_id, run_id)
+
     async def create(self, principal: Principal, command: StartRun, once: Once | None = None) -> RunDetail:
         """Make a run that does not start yet. Raises as :meth:`start`. Emits ``workflow.run.created``."""
         runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
@@ -205,15 +225,18 @@ class RunService:
             return error
         coming = self._coming.setdefault(org_id, set())
         if self._engine.queue.queued_of(org_id) + len(coming) >= self._settings.queued_per_org_max:
-            return AlloydError(
-                Code.RATE_LIMITED,
-                f"the organization has {self._settings.queued_per_org_max} queued runs, the most it may have",
-                retry_after_s=10,
-            )
+            return self._queue_is_full()
         refusal = self._take_token(org_id)
         if refusal is None:
             coming.add(run_id)
         return refusal
+
+    def _queue_is_full(self) -> AlloydError:
+        return AlloydError(
+            Code.RATE_LIMITED,
+            f"the organization has {self._settings.queued_per_org_max} queued runs, the most it may have",
+            retry_after_s=10,
+        )
 
     def _forget_coming(self, org_id: str, run_id: str) -> None:
         coming = self._coming.get(org_id)

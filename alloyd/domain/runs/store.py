@@ -46,6 +46,7 @@ class NewRun:
     context: bytes
     metadata: bytes | None
     retry_of: str | None = None
+    trigger_depth: int = 0  # as many runs led to it, each by an event that started the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def find_last_seq(conn: sqlite3.Connection) -> int:
 
 _INSERT_RUNS = (
     "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
-    "created_at, queued_at, deadline_at, payload, context, metadata, retry_of) VALUES"
+    "created_at, queued_at, deadline_at, payload, context, metadata, retry_of, trigger_depth) VALUES"
 )
 
 
@@ -120,6 +121,7 @@ def insert_runs(tx: Tx, runs: Sequence[NewRun], first_seq: int) -> None:
                 run.context.decode(),
                 None if run.metadata is None else run.metadata.decode(),
                 run.retry_of,
+                run.trigger_depth,
             )
             for seq, run in enumerate(runs, start=first_seq)
         ],
@@ -231,6 +233,12 @@ def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | No
         (run_id, org_id),
     ).fetchone()
     return _view(row) if row else None
+
+
+def find_trigger_depth(conn: sqlite3.Connection, org_id: str, run_id: str) -> int:
+    """How many runs led to this one, each by an event that started the next; 0 for one that is not there."""
+    row = conn.execute("SELECT trigger_depth FROM runs WHERE id = ? AND org_id = ?", (run_id, org_id)).fetchone()
+    return row[0] if row else 0
 
 
 def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from alloyd.domain.workflows.model import (
     Workflow,
     WorkflowVersion,
 )
+from alloyd.domain.workflows.triggers import ApiTrigger, Trigger, read_trigger
 from alloyd.errors import AlloydError, Code, bad_request, not_found
 from alloyd.events.model import Event
 from alloyd.kit.ids import is_uuid, new_id
@@ -50,6 +53,24 @@ class Saved:
     changed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What may start a workflow from now on: its newest published version's trigger, or nothing once it is deleted.
+
+    ``trigger_json`` is the trigger as the definition has it; None for ``api`` and for a deleted workflow.
+    """
+
+    org_id: str
+    workflow_id: str
+    name: str
+    trigger: Trigger
+    trigger_json: dict[str, Any] | None
+    by: str  # the principal
+
+
+PublishingWatcher = Callable[[Tx, Published], None]
+
+
 class WorkflowService:
     """The only door to workflow definitions."""
 
@@ -60,6 +81,11 @@ class WorkflowService:
         self._current: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
         self._graphs: OrderedDict[tuple[str, str, int], Graph] = OrderedDict()
         self._changes = 0
+        self._watchers: list[PublishingWatcher] = []
+
+    def watch_publishing(self, watcher: PublishingWatcher) -> None:
+        """Call ``watcher(tx, published)`` in every transaction that publishes a version or deletes a workflow."""
+        self._watchers.append(watcher)
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -124,7 +150,19 @@ class WorkflowService:
         payload = {"name": name, "version": version.version, "published": not draft}
         tx.emit(Event(org_id, kind, workflow.id, payload, workflow_id=workflow.id))
         tx.after_commit(lambda: self._forget(workflow.id))
+        if not draft:
+            self._tell_published(tx, workflow, definition.get("trigger"), principal)
         return Saved(version, changed=True)
+
+    def _tell_published(
+        self, tx: Tx, workflow: Workflow, trigger_json: dict[str, Any] | None, principal: Principal
+    ) -> None:
+        trigger, _faults = read_trigger(trigger_json)
+        if isinstance(trigger, ApiTrigger):
+            trigger_json = None
+        published = Published(workflow.org_id, workflow.id, workflow.name, trigger, trigger_json, principal.id)
+        for watcher in self._watchers:
+            watcher(tx, published)
 
     async def delete(self, principal: Principal, workflow_id: str) -> None:
         """Take the workflow out of use; runs that are under way end on their version. Emits ``workflow.deleted``."""
@@ -136,6 +174,7 @@ class WorkflowService:
                 raise not_found(_WHAT)
             tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
             tx.after_commit(lambda: self._forget(workflow_id))
+            self._tell_published(tx, workflow, None, principal)
 
         await self._database.write(write)
 
@@ -201,6 +240,23 @@ class WorkflowService:
             self._current[(org_id, id_or_name)] = runnable
             _trim(self._current, self._settings.graphs_cached_max)
         return runnable
+
+    def find_runnable_in(self, conn: sqlite3.Connection, org_id: str, workflow_id: str) -> Runnable | None:
+        """The newest published version as ``conn`` sees it, in a caller's transaction; None with nothing to run.
+
+        Raises ``unprocessable`` when it can't run any more.
+        """
+        workflow = store.find_by_id(conn, org_id, workflow_id)
+        if workflow is None or workflow.published_version is None:
+            return None
+        number = workflow.published_version
+        graph = self._graphs.get((org_id, workflow_id, number))
+        if graph is None:
+            found = store.find_version(conn, org_id, workflow_id, number)
+            if found is None:
+                return None
+            graph = self._compiled(found)
+        return Runnable(org_id, workflow_id, workflow.name, number, graph)
 
     async def get_graph(self, org_id: str, workflow_id: str, version: int) -> Graph:
         """The graph of the version that a run is pinned to, also of a deleted workflow. Raises ``not_found``."""
