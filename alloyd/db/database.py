@@ -21,10 +21,12 @@ from typing import Any, TypeVar
 from alloyd.db import faults
 from alloyd.db.connection import ThreadConnection, close_all, open_reader, open_writer
 from alloyd.db.grouped import WriteGroup
+from alloyd.db.note import Note
 from alloyd.db.tx import Tx
 from alloyd.errors import AlloydError, Code
 from alloyd.kit import crash
 from alloyd.kit.clock import Clock
+from alloyd.kit.stamp import STAMP, Stamp
 
 T = TypeVar("T")
 WriteFn = Callable[[Tx], T]
@@ -62,7 +64,10 @@ def end_process(error: BaseException) -> None:
 
 Outbox = Callable[[Tx], None]
 Published = Callable[[list[Any]], None]
+# Writes the notes of a group as rows; what it returns is called once they are committed. Both on the writer's thread.
+Trail = Callable[[Tx, Sequence[Note]], Callable[[], None]]
 _Outcome = tuple[bool, Any]
+_Waiting = tuple[WriteFn[Any], "asyncio.Future[Any]", Stamp | None]
 
 
 class Database:
@@ -77,7 +82,8 @@ class Database:
         self._settings = settings
         self._outbox: Outbox = lambda _tx: None
         self._publish: Published = lambda _events: None
-        self._pending: deque[tuple[WriteFn[Any], asyncio.Future[Any]]] = deque()
+        self._trail: Trail = lambda _tx, _notes: lambda: None
+        self._pending: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
         self._writer: ThreadConnection | None = None
@@ -116,6 +122,10 @@ class Database:
         """``outbox(tx)`` turns what a write emitted into rows; ``publish(events)`` gets them after the commit."""
         self._outbox = outbox
         self._publish = publish
+
+    def connect_trail(self, trail: Trail) -> None:
+        """``trail(tx, notes)`` writes a group's audit rows, last in its transaction, and fails with it."""
+        self._trail = trail
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, and close every connection."""
@@ -164,7 +174,8 @@ class Database:
         if self._closing or self._writer is None:
             future.set_exception(_closed())
             return future
-        self._pending.append((fn, future))
+        # A group's items have a stamp each.
+        self._pending.append((fn, future, None if isinstance(fn, WriteGroup) else STAMP.get()))
         self._wake.set()
         return future
 
@@ -180,26 +191,23 @@ class Database:
                 continue
             size = min(len(self._pending), self._settings.group_commit_max)
             batch = [self._pending.popleft() for _ in range(size)]
-            for fn, _future in batch:
+            for fn, _future, _stamp in batch:
                 if isinstance(fn, WriteGroup):
                     fn.seal()
             await self._commit_batch(writer, batch)
             if self._should_checkpoint(writer):
                 await self._checkpoint(writer)
 
-    async def _commit_batch(
-        self, writer: ThreadConnection, batch: list[tuple[WriteFn[Any], asyncio.Future[Any]]]
-    ) -> None:
-        functions = [fn for fn, _future in batch]
+    async def _commit_batch(self, writer: ThreadConnection, batch: list[_Waiting]) -> None:
         try:
-            outcomes, told = await writer.run(lambda conn: self._run_group(conn, functions))
+            outcomes, told = await writer.run(lambda conn: self._run_group(conn, batch))
         except Exception as error:
             self._group_failed(error, batch)
             return
         if self.failure is not None:
             await self._look_if_well(writer)
         crash.reach("db.before_answer")
-        for (_fn, future), (ok, value) in zip(batch, outcomes, strict=True):
+        for (_fn, future, _stamp), (ok, value) in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
             if ok:
@@ -226,10 +234,10 @@ class Database:
         if events:
             self._publish(events)
 
-    def _group_failed(self, error: Exception, batch: list[tuple[WriteFn[Any], asyncio.Future[Any]]]) -> None:
+    def _group_failed(self, error: Exception, batch: list[_Waiting]) -> None:
         self.stats.failures += 1
         self._note_fault(error)
-        for _fn, future in batch:
+        for _fn, future, _stamp in batch:
             if not future.done():
                 future.set_exception(faults.to_caller(error))
 
@@ -239,22 +247,24 @@ class Database:
         if faults.is_disk_fault(error):
             self.failure = faults.describe(error)
 
-    def _run_group(self, conn: sqlite3.Connection, functions: list[WriteFn[Any]]) -> tuple[list[_Outcome], list[Tx]]:
+    def _run_group(self, conn: sqlite3.Connection, batch: list[_Waiting]) -> tuple[list[_Outcome], list[Tx]]:
         """On the writer's thread: one transaction for all, one savepoint for each."""
         now = self._clock.now_ms()
         outcomes: list[_Outcome] = []
         told: list[Tx] = []
+        notes: list[Note] = []
         wrote = False
         crash.reach("db.before_begin")
         conn.execute("BEGIN IMMEDIATE")
         try:
-            for fn in functions:
-                tx = Tx(conn, now)
+            for fn, _future, stamp in batch:
+                tx = Tx(conn, now, stamp)
                 conn.execute("SAVEPOINT one")
                 try:
                     value = fn(tx)
                     if tx.outbox:
                         self._outbox(tx)
+                    notes += tx.finish_notes()
                 except Exception as error:
                     if not conn.in_transaction or faults.is_disk_fault(error):
                         raise  # SQLite gave up the whole transaction, or the disk did: nobody may be told "done"
@@ -268,13 +278,16 @@ class Database:
                 if tx.outbox or tx.hooks:
                     told.append(tx)
             if wrote:
+                settle = self._trail(Tx(conn, now), notes) if notes else None
                 started = time.perf_counter()
                 crash.reach("db.before_commit")
                 conn.execute("COMMIT")
                 crash.reach("db.after_commit")
+                if settle is not None:
+                    settle()
                 self.stats.commit_seconds += time.perf_counter() - started
                 self.stats.commits += 1
-                self.stats.writes += len(functions)
+                self.stats.writes += len(batch)
             else:
                 conn.execute("ROLLBACK")
         except BaseException:

@@ -7,15 +7,22 @@ from contextlib import closing
 from pathlib import Path
 
 
-def find_damage(path: Path) -> list[str]:
-    """What SQLite's quick check finds wrong in the database at ``path``, at most ten lines. It blocks.
-
-    The connection only reads and never checkpoints, so it may stand beside the one that writes.
-    """
+def open_beside(path: Path) -> sqlite3.Connection:
+    """A connection that only reads and never checkpoints, so it may stand beside the one that writes."""
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as conn:
-            conn.execute("PRAGMA query_only=ON")
-            conn.execute("PRAGMA trusted_schema=OFF")
+        conn.execute("PRAGMA query_only=ON")
+        conn.execute("PRAGMA trusted_schema=OFF")
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def find_damage(path: Path) -> list[str]:
+    """What SQLite's quick check finds wrong in the database at ``path``, at most ten lines. It blocks."""
+    try:
+        with closing(open_beside(path)) as conn:
             found = [str(line) for (line,) in conn.execute("PRAGMA quick_check(10)")]
     except sqlite3.Error as error:
         return [str(error)]

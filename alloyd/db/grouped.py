@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from alloyd.db.note import note_of
 from alloyd.db.tx import Tx
+from alloyd.kit.stamp import STAMP, Stamp
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,25 +28,31 @@ class WriteGroup:
 
     def __init__(self, owner: GroupedWrite[Any, Any]) -> None:
         self._owner = owner
-        self.items: list[tuple[Any, asyncio.Future[Any]]] = []
+        self.items: list[tuple[Any, asyncio.Future[Any], Stamp | None]] = []
 
     def seal(self) -> None:
         """Called by the database on the event loop, just before the group runs: what comes later waits."""
         self._owner.open_next(self)
 
     def __call__(self, tx: Tx) -> list[Any]:
-        return self._owner.write_all(tx, [item for item, _future in self.items])
+        results = self._owner.write_all(tx, [item for item, _future, _stamp in self.items])
+        find_target = self._owner.find_target
+        if find_target is not None:
+            for item, _future, stamp in self.items:
+                if stamp is not None:
+                    tx.add_note(note_of(stamp, *find_target(item)))
+        return results
 
     def answer(self, written: asyncio.Future[list[Any]]) -> None:
         """Hand each caller its result, or all of them the failure."""
         self.seal()
         error = written.exception()
         if error is not None:
-            for _item, future in self.items:
+            for _item, future, _stamp in self.items:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_item, future), result in zip(self.items, written.result(), strict=True):
+        for (_item, future, _stamp), result in zip(self.items, written.result(), strict=True):
             if not future.done():
                 future.set_result(result)
 
@@ -53,11 +61,18 @@ class GroupedWrite(Generic[Item, Result]):
     """Gathers items while the writer is busy and writes them with one call of ``write_all(tx, items)``.
 
     ``write_all`` returns a result for each item. It must not fail for one of them alone: what can fail is checked
-    before, or is told in the result.
+    before, or is told in the result. ``find_target(item)`` gives the organization and the target of an item's row in
+    the audit trail; without it what is written here leaves none.
     """
 
-    def __init__(self, database: Submitter, write_all: Callable[[Tx, list[Item]], list[Result]]) -> None:
+    def __init__(
+        self,
+        database: Submitter,
+        write_all: Callable[[Tx, list[Item]], list[Result]],
+        find_target: Callable[[Item], tuple[str, str]] | None = None,
+    ) -> None:
         self.write_all = write_all
+        self.find_target = find_target
         self._database = database
         self._open: WriteGroup | None = None
 
@@ -67,10 +82,10 @@ class GroupedWrite(Generic[Item, Result]):
         group = self._open
         if group is None:
             group = self._open = WriteGroup(self)
-            group.items.append((item, future))
+            group.items.append((item, future, STAMP.get()))
             self._database.submit(group).add_done_callback(group.answer)
         else:
-            group.items.append((item, future))
+            group.items.append((item, future, STAMP.get()))
         return future
 
     def open_next(self, sealed: WriteGroup) -> None:

@@ -75,9 +75,13 @@ class Pager:
         if len(found) <= page.limit:
             return found
         kept = found[: page.limit]
-        url = call.request.rel_url.update_query(cursor=self.encode(position(kept[-1])))
-        call.links = {**(call.links or {}), "next": str(url)}
+        self.link_next(call, position(kept[-1]))
         return kept
+
+    def link_next(self, call: Call, position: tuple[Any, ...]) -> None:
+        """Set ``links.next`` to the page that begins behind ``position``."""
+        url = call.request.rel_url.update_query(cursor=self.encode(position))
+        call.links = {**(call.links or {}), "next": str(url)}
 
     def encode(self, position: tuple[Any, ...]) -> str:
         """The cursor that goes on after ``position``."""

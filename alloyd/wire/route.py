@@ -16,6 +16,7 @@ from alloyd.principal import ACTIONS, RESOURCES, Principal
 PUBLIC: Final = "public"  # nobody needs to be authenticated
 SIGNED_IN: Final = "signed-in"  # any principal of the surface
 OPERATOR: Final = "operator"  # only on the data directory's socket
+PLATFORM_ADMIN: Final = "platform-admin"  # users who administer the installation, and the operator
 
 WEBSOCKET: Final = "websocket"  # what a route streams that upgrades its connection
 
@@ -119,12 +120,13 @@ FindOwner = Callable[[str], Awaitable[str | None]]
 class Route:
     """One method of one path of a surface.
 
-    ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR. ``query`` and ``body`` are msgspec structs (``body``
-    may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the envelope.
-    ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes return a
-    response of their own, of that media type. ``statuses`` are the error statuses that the contract names besides
-    those every route has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user of
-    several organizations then acts in that one.
+    ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN. ``query`` and ``body`` are msgspec
+    structs (``body`` may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the
+    envelope. ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes
+    return a response of their own, of that media type. ``statuses`` are the error statuses that the contract names
+    besides those every route has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user
+    of several organizations then acts in that one. The audit trail has what a route changes as its action, or by the
+    name ``audit_as``; one that is no GET and yet changes nothing says so by ``mutates``.
     """
 
     method: str
@@ -143,9 +145,11 @@ class Route:
     request_media_type: str = "application/json"
     request_schema: dict[str, Any] | None = None
     owner: FindOwner | None = None
+    mutates: bool = True
+    audit_as: str | None = None
 
     def __post_init__(self) -> None:
-        if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR) and self.permission not in ACTIONS:
+        if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN) and self.permission not in ACTIONS:
             raise ValueError(f"{self.method} {self.path}: no such permission: {self.permission!r}")
         HTTPStatus(self.status)
 

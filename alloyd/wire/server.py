@@ -28,6 +28,7 @@ from alloyd.principal import Principal
 from alloyd.wire import body, http_errors
 from alloyd.wire.address import TRUSTED_PROXIES, TrustedProxies
 from alloyd.wire.answer import STANDING_HEADERS, Answer
+from alloyd.wire.auditing import NoteRefusal, refusal_noter, stamping
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner
 from alloyd.wire.shortcuts import Shortcuts
@@ -73,12 +74,17 @@ class Server:
         self._hosts = HostRule()
         self._proxies = TrustedProxies()
         self._authorize = authorize
+        self._note_refusal: NoteRefusal = lambda _stamp, _target, _failed: None
         self._methods: dict[str, set[str]] = {}
         self._shortcuts = Shortcuts()
 
     def allow_hosts(self, names: Sequence[str]) -> None:
         """Answer only requests addressed to ``names``, and to this machine's loopback; none means any."""
         self._hosts = HostRule(names)
+
+    def note_refusals(self, note: NoteRefusal) -> None:
+        """Tell ``note`` of every request that is refused for who sends it. Before :meth:`build`."""
+        self._note_refusal = note
 
     def trust_proxies(self, ranges: Sequence[str]) -> None:
         """Believe ``X-Forwarded-For`` of who calls from ``ranges``, and of nobody else."""
@@ -120,45 +126,51 @@ class Server:
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
-        authorize, handler = self._authorize, route.handler
+        authorize, handler = self._authorize, stamping(bound)
+        tell_refused = refusal_noter(bound, self._note_refusal)
         names_org = _has_organization(route.query) or _has_organization(route.body)
         ask = _asker(authorize, route.resource, names_org)
         find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
 
         async def perform(request: web.Request, call: Call) -> Any:
-            if route.permission != PUBLIC:
-                call.principal = find_principal(request) or await surface.authenticate(request)
-                if route.owner is not None and call.principal.standings:
-                    call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
-                if action is not None:
-                    if call.principal.grants or call.principal.standings:
-                        ask(call, action)
-                    else:  # a key without grants: nearly every request
-                        authorize(call.principal, action)
-            if "Expect" in request.headers:
-                await http_errors.answer_expect(request)
-            if route.query is not None:
-                call.query = body.decode_query(request, route.query)
-            if decoder is not None:
-                call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
-                if call.body_bytes != b"{}":
-                    body.check_json_type(request)
-                call.body = body.decode_json(call.body_bytes, decoder, depth_max)
-            if names_org and action is not None and len(call.who.standings) > 1:
-                _act_where_named(call, action, authorize)
-            return await handler(call)
+            try:
+                if route.permission != PUBLIC:
+                    call.principal = find_principal(request) or await surface.authenticate(request)
+                    if route.owner is not None and call.principal.standings:
+                        call.principal = await _act_where_it_is(call.principal, route.owner, call.param("id"))
+                    if action is not None:
+                        if call.principal.grants or call.principal.standings:
+                            ask(call, action)
+                        else:  # a key without grants: nearly every request
+                            authorize(call.principal, action)
+                if "Expect" in request.headers:
+                    await http_errors.answer_expect(request)
+                if route.query is not None:
+                    call.query = body.decode_query(request, route.query)
+                if decoder is not None:
+                    call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
+                    if call.body_bytes != b"{}":
+                        body.check_json_type(request)
+                    call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+                if names_org and action is not None and len(call.who.standings) > 1:
+                    _act_where_named(call, action, authorize)
+                return await handler(call)
+            except AlloydError as error:
+                tell_refused(call, error)
+                raise
 
         return perform
 
     def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         surface, route = bound.surface, bound.route
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
-        uuid_ids = surface.uuid_request_ids
+        uuid_ids, proxies = surface.uuid_request_ids, self._proxies
         perform = self.performer(bound)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
             headers = request.headers
+            request[TRUSTED_PROXIES] = proxies
             call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
             call.trace_id = trace_id_of(headers.get("traceparent"))
             try:

@@ -19,6 +19,7 @@ AT_THE_FIRST_START = (
 # With unfinished runs to read back, and then under load. Early ones are reached while they are read back.
 UNDER_LOAD = (
     *(f"db.{place}:{n}" for place in AROUND_A_COMMIT for n in (1, 60)),
+    *(f"audit.{place}:{n}" for place in ("before_rows", "after_rows") for n in (1, 40)),
     "db.before_checkpoint:3",
     "db.after_checkpoint:3",
     "blob.created:2",

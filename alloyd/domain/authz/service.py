@@ -32,6 +32,7 @@ from alloyd.principal import ACTIONS, OWNERS_OWN, Decision, Grant, Kind, Princip
 
 __all__ = [
     "OPERATOR_ONLY",
+    "PLATFORM_ONLY",
     "GrantService",
     "Resource",
     "authorize",
@@ -43,6 +44,8 @@ __all__ = [
 
 # The permission of what only the data directory's socket serves; no role and no scope grants it.
 OPERATOR_ONLY = "operator"
+# The permission of what concerns the whole installation: for users who administer it, and the operator.
+PLATFORM_ONLY = "platform-admin"
 
 # Runs inside the transaction that changes a principal's grants: (tx, org_id, whom they are about).
 GrantHook = Callable[[Tx, str, Subject], None]
@@ -59,6 +62,9 @@ def authorize(principal: Principal, action: str, resource: Resource | None = Non
     if action == OPERATOR_ONLY:
         if principal.kind is not Kind.OPERATOR:
             raise _forbidden("only the operator of this installation may do that")
+    elif action == PLATFORM_ONLY:
+        if not principal.platform_admin:
+            raise _forbidden("only administrators of this installation may do that")
     elif action not in ACTIONS:
         raise _forbidden("nobody may do that", log=f"unknown action {action!r}")
     elif not principal.may(action, kind, id_):

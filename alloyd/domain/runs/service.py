@@ -79,7 +79,9 @@ class RunService:
         self._buckets: dict[str, _Bucket] = {}
         self._coming: dict[str, set[str]] = {}  # by organization: runs admitted, but not in the engine's queue yet
         self._next_seq = 0
-        self._starts: GroupedWrite[tuple[NewRun, Runnable], Started] = GroupedWrite(database, self._write_starts)
+        self._starts: GroupedWrite[tuple[NewRun, Runnable], Started] = GroupedWrite(
+            database, self._write_starts, _find_target
+        )
         engine.end_overdue = self._end_overdue
 
     async def open(self) -> None:
@@ -424,6 +426,10 @@ class RunService:
             tx.after_commit(lambda: self._engine.interrupt(org_id, run_id, before, ended))
 
         await self._database.write(write)
+
+
+def _find_target(item: tuple[NewRun, Runnable]) -> tuple[str, str]:
+    return item[0].org_id, f"run:{item[0].id}"
 
 
 def _step_view(step: Step, operation: str) -> StepView:
