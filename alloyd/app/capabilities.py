@@ -7,8 +7,12 @@ from alloyd.app import settings
 from alloyd.app.disk import DiskGuard
 from alloyd.config import Config, LiveConfig
 from alloyd.db import Database, DatabaseSettings
+from alloyd.domain.audit.service import AuditService
+from alloyd.domain.audit.worker import AuditWorker
+from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
+from alloyd.domain.invitations.service import InvitationService
 from alloyd.domain.keys.service import KeyService, KeySettings
 from alloyd.domain.keys.worker import KeyWorker
 from alloyd.domain.operations.model import Services
@@ -20,10 +24,16 @@ from alloyd.domain.runs.worker import Engine
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.teams.service import TeamService
 from alloyd.domain.usage.service import UsageService
 from alloyd.domain.users.service import UserService
+from alloyd.domain.webhooks.deliveries import DeliveryService
+from alloyd.domain.webhooks.model import WebhookSettings
+from alloyd.domain.webhooks.service import WebhookService
+from alloyd.domain.webhooks.worker import WebhookSender
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressPolicy, Outbound
+from alloyd.events.consumer import EventConsumer
 from alloyd.events.hub import Hub
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import Clock
@@ -55,13 +65,17 @@ class Capabilities:
         self.disk = DiskGuard(str(self.data_dir.root), self.live)
         self.hub = Hub(config.events.reader_queue_max)
         self.event_log = EventLog(self.database, self.hub)
+        self.audit = AuditService(self.database, clock, lambda: settings.audit_settings(self.live.current))
+        self.audit_worker = AuditWorker(self.audit)
         self.orgs = OrgService(self.database)
         self.users = UserService(self.database, self.hub, self.orgs, config.auth.password_bytes_min)
         self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
+        self._build_teams(config)
         self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
         self.usage = UsageService(self.database, clock, settings.usage_settings(config))
         self._build_storage(config)
         self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), settings.egress_limits(config))
+        self._build_webhooks()
         self._build_workflows(config)
         self.backups = BackupService(
             self.database,
@@ -71,8 +85,21 @@ class Capabilities:
             lambda: self.live.current.data.disk_free_bytes_min,
             __version__,
         )
-        self.retention = RetentionService(self.database, clock, lambda: settings.retention_settings(self.live.current))
+        self.retention = RetentionService(
+            self.database, self.audit, clock, lambda: settings.retention_settings(self.live.current)
+        )
         self.retention_worker = RetentionWorker(self.retention, lambda: settings.retention_settings(self.live.current))
+
+    def _build_teams(self, config: Config) -> None:
+        members = self.users.members
+        self.teams = TeamService(self.database)
+        self.teams.on_member_change(lambda tx, user_id: members.note_change(tx, user_id, "the teams changed"))
+        members.on_leave(self.teams.forget_member)
+        self.grants = GrantService(self.database, self.hub)
+        self.grants.on_change(self.keys.forget_grants)
+        self.grants.on_change(members.forget_grants)
+        members.on_leave(self.grants.forget_member)
+        self.invitations = InvitationService(self.database, members, self.teams, settings.invitation_settings(config))
 
     def _build_storage(self, config: Config) -> None:
         self.blobs = BlobStore(
@@ -84,6 +111,19 @@ class Capabilities:
             self.blobs,
             settings.storage_settings(config),
             self.sweeper.wake,
+        )
+
+    def _build_webhooks(self) -> None:
+        def bounds() -> WebhookSettings:
+            return settings.webhook_settings(self.live.current)
+
+        self.webhooks = WebhookService(self.database, self.sealer, self.clock, bounds)
+        self.orgs.on_archive(self.webhooks.end_of_organization)
+        self.webhook_deliveries = DeliveryService(self.database)
+        self.webhook_sender = WebhookSender(self.database, self.webhooks, self.outbound, self.clock, bounds)
+        self.webhooks.wake = self.webhook_deliveries.wake = self.webhook_sender.wake
+        self.webhook_events = EventConsumer(
+            self.database, self.hub, self.event_log, "webhooks", self.webhooks.wants, self.webhooks.make_deliveries
         )
 
     def _build_workflows(self, config: Config) -> None:

@@ -16,11 +16,14 @@ from alloyd.process.datadir import DataDir
 from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
 from alloyd.wire.control import (
     api_keys,
+    audit,
     events,
     me,
     operations,
     organizations,
     stream_tickets,
+    webhook_deliveries,
+    webhooks,
     workflow_definitions,
     workflow_runs,
 )
@@ -77,7 +80,9 @@ class Doors(Capabilities):
     def _server(self, surfaces: list[Surface]) -> Server:
         config = self.live.current
         limits = WireLimits(config.http.body_bytes_max, config.http.read_timeout_s, config.limits.json_depth_max)
-        return Server(surfaces, authorize, limits)
+        server = Server(surfaces, authorize, limits)
+        server.note_refusals(self.audit.refusals.add)
+        return server
 
     def _public_surfaces(self) -> list[Surface]:
         control = ControlSurface(
@@ -122,11 +127,14 @@ class Doors(Capabilities):
         return [
             *me.routes(self.keys),
             *organizations.routes(self.orgs),
+            *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),
             *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
             *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
             *operations.routes(),
+            *webhooks.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
+            *webhook_deliveries.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
         ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from alloyd.app import settings
@@ -21,15 +22,19 @@ from alloyd.domain.backups.restoring import remove_restore_leftovers
 from alloyd.domain.keys.service import FirstKey
 from alloyd.domain.workflows.sample import HELLO
 from alloyd.egress import EgressPolicy
+from alloyd.errors import AlloydError
 from alloyd.kit.clock import Clock
+from alloyd.kit.stamp import Stamp, stamped
 from alloyd.log import get_logger, set_level
 from alloyd.principal import system_principal
 from alloyd.process.datadir import DataDir
 from alloyd.process.keyring import Keyring
+from alloyd.wire.grpc.server import GrpcServer
 from alloyd.wire.listener import Listener, start_tcp, start_unix
 
 log = get_logger("alloyd.app")
 
+FIRST_START = "installation.create"  # what the audit trail calls it
 LOOP_PAUSE_S = 1.0  # before a loop that failed is begun again
 
 
@@ -41,6 +46,7 @@ class App(Doors):
         self.first_key: FirstKey | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[Listener] = []
+        self._grpc: GrpcServer | None = None
 
     @classmethod
     async def open(
@@ -77,14 +83,18 @@ class App(Doors):
 
     async def _start(self, runs_workflows: bool) -> None:
         await self.event_log.start()
+        await self.audit.start()
         await self.usage.open()
         await self.runs.open()
-        self.first_key = await self.keys.bootstrap()
-        if self.first_key is not None:
-            await self.workflows.save(system_principal(self.first_key.org.id), HELLO)
+        await self.webhooks.open()
+        with stamped(Stamp(FIRST_START)):
+            self.first_key = await self.keys.bootstrap()
+            if self.first_key is not None:
+                await self.workflows.save(system_principal(self.first_key.org.id), HELLO)
         self._build_doors()
         self.key_worker.start()
         self._keep("storage sweeper", self.sweeper.run)
+        self._keep("audit", self.audit_worker.run)
         if await self.backups.clean_up():
             log.warning("removed the part of a backup that was cut off")
         if runs_workflows:
@@ -93,6 +103,8 @@ class App(Doors):
     async def begin_work(self) -> None:
         """Drive queued runs, keep timers and delete what is old. Once, after :meth:`open` without workflows."""
         self._keep("retention", self.retention_worker.run)
+        self._keep("webhook events", self.webhook_events.run)
+        self._keep("webhook sender", self.webhook_sender.run)
         await self.engine.start()
 
     def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -114,12 +126,16 @@ class App(Doors):
         self.draining = True
         self.streams.stop()
         self.readiness.draining = True
-        await asyncio.gather(self.engine.stop(grace_s), *(listener.stop(grace_s) for listener in self._listeners))
+        doors = [listener.stop(grace_s) for listener in self._listeners]
+        if self._grpc is not None:
+            doors.append(self._grpc.stop(grace_s))
+        await asyncio.gather(self.engine.stop(grace_s), *doors)
         for task in reversed(self._tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self.key_worker.stop()
+        await self.audit_worker.stop()
         await self.storage.close()
         await self.outbound.close()
         self.users.close()
@@ -152,10 +168,33 @@ class App(Doors):
             self.server.build(), http.host, http.port, settings.listener_settings(self.live.current)
         )
         self._listeners.append(listener)
-        self.urls.append(
-            f"http://[{http.host}]:{listener.port}" if ":" in http.host else f"http://{http.host}:{listener.port}"
-        )
+        self.urls.append(url_of(http.host, listener.port, tls=http.tls_certificate_file is not None))
         return listener
+
+    async def listen_grpc(self) -> int | None:
+        """Open the gRPC door; the port that was taken, None when it is not enabled.
+
+        A port that the configuration names is that one, or ``conflict`` is raised. The usual port, which nobody named,
+        gives way to a free one: when HTTP takes a free one, and when another daemon has it.
+        """
+        config = self.live.current
+        if not config.grpc.enabled:
+            return None
+        wanted = settings.grpc_settings(config)
+        named = "grpc.port" in config.sources
+        if not named and config.http.port == 0:
+            wanted = replace(wanted, port=0)
+        server = GrpcServer(self.server, wanted)
+        try:
+            await server.start()
+        except AlloydError:
+            if named:
+                raise
+            log.warning("the usual port of gRPC is taken; a free one is used", port=wanted.port)
+            server = GrpcServer(self.server, replace(wanted, port=0))
+            await server.start()
+        self._grpc = server
+        return server.port
 
     async def listen_socket(self) -> Listener:
         """Open the operator's door, ``alloyd.sock`` in the data directory, mode 0600."""
@@ -165,3 +204,8 @@ class App(Doors):
         )
         self._listeners.append(listener)
         return listener
+
+
+def url_of(host: str, port: int, *, tls: bool) -> str:
+    """Where a door is, as a URL."""
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from alloyd.config import Config
+import ssl
+from pathlib import Path
+
+from alloyd.config import Config, GrpcConfig, HttpConfig
+from alloyd.domain.audit.model import AuditSettings
+from alloyd.domain.invitations.model import DAY_MS, InvitationSettings
 from alloyd.domain.retention.model import RetentionSettings
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.worker import EngineSettings
 from alloyd.domain.storage.model import StorageSettings
 from alloyd.domain.usage.model import Budget, Period, UsageSettings
+from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.egress import EgressLimits
+from alloyd.errors import bad_request
+from alloyd.wire.grpc.server import GrpcSettings
 from alloyd.wire.listener import ListenerSettings
+
+
+def invitation_settings(config: Config) -> InvitationSettings:
+    """Bounds of an organization's invitations."""
+    invitations = config.invitations
+    return InvitationSettings(invitations.pending_max, invitations.per_hour_max, invitations.ttl_days * DAY_MS)
 
 
 def storage_settings(config: Config) -> StorageSettings:
@@ -53,6 +67,11 @@ def usage_settings(config: Config) -> UsageSettings:
     return UsageSettings(Budget(budgets.org_limit_micro_usd or None, Period(budgets.period)))
 
 
+def audit_settings(config: Config) -> AuditSettings:
+    """Bounds of refusals on record."""
+    return AuditSettings(config.audit.refusals_per_address_max, config.audit.refusals_max)
+
+
 def retention_settings(config: Config) -> RetentionSettings:
     """How long things are kept."""
     kept = config.retention
@@ -62,10 +81,58 @@ def retention_settings(config: Config) -> RetentionSettings:
         kept.events_days,
         kept.idempotency_hours,
         kept.usage_days,
+        kept.deliveries_days,
+        kept.audit_days,
+        kept.audit_rows_max,
         kept.sweep_interval_s,
+    )
+
+
+def webhook_settings(config: Config) -> WebhookSettings:
+    """Bounds of outgoing webhooks."""
+    given = config.webhooks
+    return WebhookSettings(
+        given.per_org_max,
+        given.timeout_s,
+        given.attempts_max,
+        given.retry_initial_s,
+        given.retry_max_s,
+        given.sending_max,
+        given.sending_per_webhook_max,
+        given.disable_after_hours,
+        given.pending_max,
     )
 
 
 def listener_settings(config: Config) -> ListenerSettings:
     """Bounds of a connection."""
-    return ListenerSettings(config.http.headers_bytes_max, config.http.keepalive_timeout_s)
+    return ListenerSettings(
+        config.http.headers_bytes_max, config.http.keepalive_timeout_s, tls=_tls_of(config.http, "http")
+    )
+
+
+def grpc_settings(config: Config) -> GrpcSettings:
+    """The gRPC door. Raises ``bad_request`` naming a file of its certificate that can't be read or used."""
+    own = config.grpc
+    pair: tuple[bytes | None, bytes | None] = (None, None)
+    if _tls_of(own, "grpc") is not None:  # what OpenSSL takes for HTTP is good for gRPC
+        pair = Path(own.tls_certificate_file or "").read_bytes(), Path(own.tls_key_file or "").read_bytes()
+    return GrpcSettings(own.host, own.port, own.message_bytes_max, own.calls_max, *pair)
+
+
+def _tls_of(group: HttpConfig | GrpcConfig, name: str) -> ssl.SSLContext | None:
+    certificate, key = group.tls_certificate_file, group.tls_key_file
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "tls_key_file" if key is None else "tls_certificate_file"
+        raise bad_request(f"{name}.{missing}: wanted beside the other file of the pair", f"{name}.{missing}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        field = f"{name}.tls_certificate_file"
+        reason = error.strerror or type(error).__name__
+        raise bad_request(f"{field}: the certificate and its key can't be used: {reason}", field) from error
+    return context

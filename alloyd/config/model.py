@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from alloyd.config import rules
-from alloyd.config.fields import choice, number, secret, text, texts
+from alloyd.config.fields import choice, flag, number, secret, text, text_or_none, texts
 from alloyd.config.secret import Secret
 
 KIB: Final = 1024
@@ -53,6 +53,26 @@ class HttpConfig(Group, frozen=True, kw_only=True):
     keepalive_timeout_s: Annotated[
         int, number("How long an idle connection is kept open for the next request.", 1, 3600, "seconds")
     ] = 75
+    tls_certificate_file: Annotated[
+        str | None,
+        text_or_none("PEM file with the certificate and its chain; with none, connections are not encrypted."),
+    ] = None
+    tls_key_file: Annotated[str | None, text_or_none("PEM file with the certificate's private key.")] = None
+
+
+class GrpcConfig(Group, frozen=True, kw_only=True):
+    """The gRPC server."""
+
+    enabled: Annotated[bool, flag("Whether the control plane is served over gRPC too.")] = True
+    host: Annotated[str, text("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, number("TCP port to listen on; 0 takes a free one.", 0, 65535)] = 3002
+    message_bytes_max: Annotated[int, number("Largest request.", KIB, 64 * MIB, "bytes")] = MIB
+    calls_max: Annotated[int, number("Calls at one time, streams among them.", 1, 100_000, "calls")] = 2000
+    tls_certificate_file: Annotated[
+        str | None,
+        text_or_none("PEM file with the certificate and its chain; with none, connections are not encrypted."),
+    ] = None
+    tls_key_file: Annotated[str | None, text_or_none("PEM file with the certificate's private key.")] = None
 
 
 class DataConfig(Group, frozen=True, kw_only=True):
@@ -82,6 +102,14 @@ class AuthConfig(Group, frozen=True, kw_only=True):
         int, number("How often the times of last use are written down.", 1, 3600, "seconds")
     ] = 60
     password_bytes_min: Annotated[int, number("Shortest password.", 8, 128, "bytes")] = 12
+
+
+class InvitationsConfig(Group, frozen=True, kw_only=True):
+    """Invitations to an organization."""
+
+    pending_max: Annotated[int, number("Pending ones of an organization.", 1, 100_000, "invitations")] = 100
+    per_hour_max: Annotated[int, number("New ones of an organization in an hour.", 1, 100_000, "invitations")] = 20
+    ttl_days: Annotated[int, number("How long one can be accepted.", 1, 365, "days")] = 7
 
 
 class StorageConfig(Group, frozen=True, kw_only=True):
@@ -182,6 +210,79 @@ class BudgetsConfig(Group, frozen=True, kw_only=True):
     ] = "month"
 
 
+class WebhooksConfig(Group, frozen=True, kw_only=True):
+    """Outgoing webhooks."""
+
+    per_org_max: Annotated[int, number("Webhooks of one organization.", 1, 10_000, "webhooks", live=True)] = 100
+    timeout_s: Annotated[int, number("Time for one attempt of a delivery.", 1, 300, "seconds", live=True)] = 15
+    attempts_max: Annotated[
+        int, number("Attempts of a delivery; with these defaults they take about a day.", 1, 100, "attempts", live=True)
+    ] = 15
+    retry_initial_s: Annotated[
+        int,
+        number(
+            "Wait after the first failure; doubled with each further one, half more or less.",
+            1,
+            86_400,
+            "seconds",
+            live=True,
+        ),
+    ] = 10
+    retry_max_s: Annotated[int, number("Longest wait between attempts.", 1, 86_400, "seconds", live=True)] = 21_600
+    sending_max: Annotated[int, number("Attempts at one time.", 1, 1000, "attempts", live=True)] = 32
+    sending_per_webhook_max: Annotated[
+        int, number("Attempts of one webhook at one time.", 1, 100, "attempts", live=True)
+    ] = 4
+    disable_after_hours: Annotated[
+        int, number("A webhook that has only failed for this long is disabled.", 1, 8760, "hours", live=True)
+    ] = 72
+    pending_max: Annotated[
+        int,
+        number("A webhook for which this many deliveries wait is disabled.", 1, 10_000_000, "deliveries", live=True),
+    ] = 100_000
+
+
+class EmailConfig(Group, frozen=True, kw_only=True):
+    """The SMTP server that email.send hands messages to."""
+
+    host: Annotated[str | None, text_or_none("Its name or address; with none, email.send fails.", live=True)] = None
+    port: Annotated[int, number("Its TCP port.", 1, 65535, live=True)] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        choice("How the connection is encrypted: after STARTTLS, from its beginning, or not at all.", live=True),
+    ] = "starttls"
+    username: Annotated[str | None, text_or_none("User name; with none, nobody signs in.", live=True)] = None
+    password: Annotated[Secret | None, secret("Its password.", live=True)] = None
+    from_address: Annotated[
+        str | None, text_or_none("Sender of messages that name none: an address, or Name <address>.", live=True)
+    ] = None
+    from_fixed: Annotated[
+        Literal["yes", "no"], choice("Whether a workflow may not name another sender than from_address.", live=True)
+    ] = "yes"
+    timeout_s: Annotated[int, number("Time for each answer of the server.", 1, 600, "seconds", live=True)] = 30
+    recipients_max: Annotated[int, number("Recipients of one message.", 1, 10_000, "recipients", live=True)] = 50
+    message_bytes_max: Annotated[int, number("Largest message.", KIB, GIB, "bytes", live=True)] = 25 * MIB
+    connections_max: Annotated[int, number("Connections at one time.", 1, 1000, "connections")] = 8
+
+
+class AuditConfig(Group, frozen=True, kw_only=True):
+    """The audit trail."""
+
+    refusals_per_address_max: Annotated[
+        int,
+        number(
+            "Refused requests of one address, or one IPv6 /64, that get a row each in a minute; the rest are counted.",
+            0,
+            100_000,
+            "rows",
+            live=True,
+        ),
+    ] = 30
+    refusals_max: Annotated[
+        int, number("Refused requests of all addresses that get a row each in a minute.", 0, 100_000, "rows", live=True)
+    ] = 600
+
+
 class RetentionConfig(Group, frozen=True, kw_only=True):
     """How long things are kept."""
 
@@ -197,6 +298,22 @@ class RetentionConfig(Group, frozen=True, kw_only=True):
         int,
         number("Usage records older than this are deleted; their sums stay.", 1, 36_500, "days", live=True),
     ] = 400
+    deliveries_days: Annotated[
+        int, number("Ended deliveries of webhooks older than this are deleted.", 1, 36_500, "days", live=True)
+    ] = 30
+    audit_days: Annotated[
+        int, number("Rows of the audit trail older than this are deleted.", 1, 36_500, "days", live=True)
+    ] = 365
+    audit_rows_max: Annotated[
+        int,
+        number(
+            "Rows of the audit trail that are kept at most; beyond it the oldest are deleted.",
+            10_000,
+            10_000_000_000,
+            "rows",
+            live=True,
+        ),
+    ] = 20_000_000
     sweep_interval_s: Annotated[
         int, number("How often it is looked for what to delete.", 1, 86_400, "seconds", live=True)
     ] = 300
@@ -241,13 +358,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. ``sources`` says by ``group.key`` where a value came from, unless it is the default."""
 
     http: HttpConfig = HttpConfig()
+    grpc: GrpcConfig = GrpcConfig()
     data: DataConfig = DataConfig()
     auth: AuthConfig = AuthConfig()
+    invitations: InvitationsConfig = InvitationsConfig()
     storage: StorageConfig = StorageConfig()
     engine: EngineConfig = EngineConfig()
     events: EventsConfig = EventsConfig()
     egress: EgressConfig = EgressConfig()
     budgets: BudgetsConfig = BudgetsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    email: EmailConfig = EmailConfig()
+    audit: AuditConfig = AuditConfig()
     retention: RetentionConfig = RetentionConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()

@@ -28,6 +28,18 @@ CREATE TABLE api_keys (
     last_used_at INTEGER
 , team_id TEXT) STRICT;
 
+CREATE TABLE assets (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    size INTEGER NOT NULL,        -- bytes
+    sha256 TEXT NOT NULL,
+    blob_id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE audit_ends (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     last_seq INTEGER NOT NULL,
@@ -77,6 +89,17 @@ CREATE TABLE event_cursors (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE event_waits (
+    id INTEGER PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step_key TEXT NOT NULL,
+    event TEXT NOT NULL,          -- a kind, or the beginning of kinds: order.*
+    matches TEXT,                 -- JSON: what the payload has to hold
+    asks INTEGER NOT NULL,        -- 1: the run itself decides, by an expression
+    after_event_id INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,       -- grows with commit order
     org_id TEXT NOT NULL,
@@ -87,7 +110,21 @@ CREATE TABLE events (
     node_key TEXT,
     payload TEXT NOT NULL,        -- JSON
     created_at INTEGER NOT NULL
-) STRICT;
+, job_id TEXT) STRICT;
+
+CREATE TABLE foreach_items (
+    run_id TEXT NOT NULL,
+    step_key TEXT NOT NULL,
+    item_index INTEGER NOT NULL,
+    org_id TEXT NOT NULL,
+    item TEXT NOT NULL,           -- JSON
+    input TEXT,                   -- JSON: what its run is started with, unless that is the item
+    slot TEXT,                    -- its concurrency key's value
+    state TEXT,                   -- null until its run has ended
+    output TEXT,                  -- JSON
+    error TEXT,                   -- JSON
+    PRIMARY KEY (run_id, step_key, item_index)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE grants (
     id TEXT PRIMARY KEY,
@@ -156,6 +193,14 @@ CREATE TABLE revoked_tokens (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE run_slots (
+    run_id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    slot TEXT NOT NULL,           -- the workflow and the key's value
+    seq INTEGER NOT NULL,         -- the order of starts
+    held INTEGER NOT NULL         -- 1: it may run, 0: it is held back
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE run_steps (
     run_id TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -195,7 +240,7 @@ CREATE TABLE runs (
     output TEXT,                  -- JSON
     context TEXT,                 -- JSON
     payload TEXT                  -- JSON
-, trigger_depth INTEGER NOT NULL DEFAULT 0) STRICT;
+, parent_run_id TEXT, parent_step TEXT, awaited INTEGER, depth INTEGER NOT NULL DEFAULT 0, scope TEXT, item_index INTEGER, item TEXT, first_context TEXT, held_back INTEGER, retried_by TEXT, dead_at INTEGER, trigger_depth INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE schedule_fires (
     seq INTEGER PRIMARY KEY,
@@ -331,6 +376,15 @@ CREATE TABLE users (
     disabled_at INTEGER
 , session_epoch INTEGER NOT NULL DEFAULT 0) STRICT;
 
+CREATE TABLE wakeups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    org_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step_key TEXT NOT NULL,
+    kind TEXT NOT NULL,           -- child, event, candidate, signal
+    payload TEXT NOT NULL         -- JSON
+) STRICT;
+
 CREATE TABLE webhook_deliveries (
     id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL,
@@ -390,9 +444,17 @@ CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE expires_at IS NOT
 
 CREATE INDEX api_keys_by_org ON api_keys (org_id, id);
 
+CREATE INDEX assets_by_org ON assets (org_id, id);
+
 CREATE INDEX audit_log_by_org ON audit_log (org_id, created_at);
 
 CREATE INDEX blobs_unused ON blobs (unused_at) WHERE unused_at IS NOT NULL;
+
+CREATE INDEX event_waits_by_event ON event_waits (org_id, event);
+
+CREATE UNIQUE INDEX event_waits_by_step ON event_waits (run_id, step_key);
+
+CREATE INDEX events_by_job ON events (job_id) WHERE job_id IS NOT NULL;
 
 CREATE INDEX events_by_org ON events (org_id);
 
@@ -419,11 +481,29 @@ CREATE INDEX revoked_tokens_by_age ON revoked_tokens (expires_at);
 
 CREATE INDEX revoked_tokens_by_user ON revoked_tokens (user_id, expires_at);
 
+CREATE INDEX run_slots_by_slot ON run_slots (org_id, slot, held, seq);
+
 CREATE INDEX runs_by_org ON runs (org_id);
+
+CREATE INDEX runs_by_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 
 CREATE INDEX runs_by_state ON runs (org_id, state);
 
 CREATE INDEX runs_by_workflow ON runs (org_id, workflow_id);
+
+CREATE INDEX runs_dead ON runs (org_id) WHERE dead_at IS NOT NULL;
+
+CREATE INDEX runs_jobs ON runs (org_id, id) WHERE trigger_kind = 'job';
+
+CREATE INDEX runs_jobs_by_modality ON runs (org_id, json_extract(metadata, '$.modality'), id)
+    WHERE trigger_kind = 'job';
+
+CREATE INDEX runs_jobs_by_status ON runs (
+    org_id,
+    CASE state WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' WHEN 'cancelled' THEN 'failed'
+        WHEN 'running' THEN 'started' WHEN 'waiting' THEN 'started' ELSE 'pending' END,
+    id
+) WHERE trigger_kind = 'job';
 
 CREATE INDEX runs_unfinished ON runs (deadline_at) WHERE ended_at IS NULL;
 
@@ -460,6 +540,8 @@ CREATE INDEX usage_records_by_job ON usage_records (org_id, job_id, created_at) 
 CREATE INDEX usage_records_by_org ON usage_records (org_id, created_at, id);
 
 CREATE INDEX usage_records_of_jobs ON usage_records (org_id, created_at) WHERE job_id IS NOT NULL;
+
+CREATE INDEX wakeups_by_run ON wakeups (run_id);
 
 CREATE INDEX webhook_deliveries_by_end ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
 

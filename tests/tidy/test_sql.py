@@ -30,6 +30,8 @@ BUILT: Mapping[str, str] = {
 # Statements on an organization's table without an organization, and why that is right.
 WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.authz.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
+    "alloyd.domain.invitations.store.find_org_id": "finds the organization that an id belongs to; no more is told",
+    "alloyd.domain.invitations.store.find_with_hash": "who accepts is in no organization yet; the token is checked",
     "alloyd.domain.teams.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
     "alloyd.domain.teams.store.list_roles": "a user's own memberships, in every organization of theirs",
     "alloyd.events.store.find_last_id": "the newest id of the whole table, at the start",

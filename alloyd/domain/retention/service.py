@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from alloyd.db import Database, Tx
 from alloyd.db.maintenance import count_pages, optimize, release_some_pages
+from alloyd.domain.audit.service import AuditService
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.retention.model import DAY_MS, HOUR_MS, RetentionSettings, Swept
 from alloyd.domain.runs import retention as runs
 from alloyd.domain.runs.model import AgedRun
 from alloyd.domain.usage import service as usage
+from alloyd.domain.webhooks import service as webhooks
 from alloyd.events import retention as events
 from alloyd.events.model import AgedEvent
 from alloyd.kit.clock import Clock
@@ -30,6 +32,7 @@ ROWS_PER_STATEMENT = 50
 FREE_PAGES_MAX = 2048
 FREE_PAGES_KEPT = 512
 OPTIMIZE_INTERVAL_MS = DAY_MS
+RUNS_DELETED = "run.delete"  # the action of the row that tells of them
 
 
 @dataclass(slots=True)
@@ -46,8 +49,11 @@ class _Share:
 class RetentionService:
     """One for the daemon. ``settings()`` gives what is in force, each time anew."""
 
-    def __init__(self, database: Database, clock: Clock, settings: Callable[[], RetentionSettings]) -> None:
+    def __init__(
+        self, database: Database, audit: AuditService, clock: Clock, settings: Callable[[], RetentionSettings]
+    ) -> None:
         self._database = database
+        self._audit = audit
         self._clock = clock
         self._settings = settings
         self._optimized_at = clock.now_ms()
@@ -55,11 +61,16 @@ class RetentionService:
     async def sweep(self) -> Swept:
         """Delete all that is too old or too much, then give the space back. Raises ``unavailable``."""
         settings, now, swept = self._settings(), self._clock.now_ms(), Swept()
-        swept.runs = await self._delete_old_runs(now - settings.runs_days * DAY_MS)
-        swept.runs += await self._delete_surplus_runs(settings.runs_per_org_max)
+        try:
+            swept.runs = await self._delete_old_runs(now - settings.runs_days * DAY_MS)
+            swept.runs += await self._delete_surplus_runs(settings.runs_per_org_max)
+        finally:
+            await self._tell_deleted_runs(swept.runs)
         swept.events = await self._delete_old_events(now - settings.events_days * DAY_MS)
         swept.idempotency_keys = await self._forget_idempotency_keys(now - settings.idempotency_hours * HOUR_MS)
         swept.usage_records = await self._delete_old_usage(now - settings.usage_days * DAY_MS)
+        swept.webhook_deliveries = await self._delete_old_deliveries(now - settings.deliveries_days * DAY_MS)
+        swept.audit_rows = await self._audit.prune(now - settings.audit_days * DAY_MS, settings.audit_rows_max)
         swept.pages = await self._give_space_back()
         if now - self._optimized_at >= OPTIMIZE_INTERVAL_MS:
             await self._database.run_maintenance(optimize)
@@ -91,6 +102,11 @@ class RetentionService:
                 surplus -= len(ended)
                 after_seq = page[-1].seq
         return deleted
+
+    async def _tell_deleted_runs(self, count: int) -> None:
+        """One row of the audit trail for all of a round."""
+        if count:
+            await self._database.write(lambda tx: tx.audit("run:*", action=RUNS_DELETED, count=count))
 
     async def _list_runs(self, org_id: str | None, after_seq: int) -> list[AgedRun]:
         return await self._database.read(lambda conn: runs.list_from(conn, org_id, after_seq, PAGE_ROWS))
@@ -132,6 +148,12 @@ class RetentionService:
     async def _forget_idempotency_keys(self, before_ms: int) -> int:
         total = 0
         while count := await self._database.write(lambda tx: idempotency.purge(tx, before_ms, ROWS_PER_WRITE)):
+            total += count
+        return total
+
+    async def _delete_old_deliveries(self, before_ms: int) -> int:
+        total = 0
+        while count := await self._database.write(lambda tx: webhooks.purge_deliveries(tx, before_ms, ROWS_PER_WRITE)):
             total += count
         return total
 

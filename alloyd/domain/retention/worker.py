@@ -53,5 +53,6 @@ class RetentionWorker:
                 events=swept.events,
                 idempotency_keys=swept.idempotency_keys,
                 usage_records=swept.usage_records,
+                audit_rows=swept.audit_rows,
                 pages_given_back=swept.pages,
             )
