@@ -25,8 +25,18 @@ def text(meaning: str, *, live: bool = False) -> msgspec.Meta:
     return msgspec.Meta(min_length=1, description=meaning, extra={"live": live})
 
 
+def text_or_none(meaning: str, *, live: bool = False) -> msgspec.Meta:
+    """A text, or None for none."""
+    return msgspec.Meta(description=meaning, extra={"live": live})
+
+
 def choice(meaning: str, *, live: bool = False) -> msgspec.Meta:
     """One of the words that the field's Literal lists."""
+    return msgspec.Meta(description=meaning, extra={"live": live})
+
+
+def flag(meaning: str, *, live: bool = False) -> msgspec.Meta:
+    """True or false."""
     return msgspec.Meta(description=meaning, extra={"live": live})
 
 
@@ -69,7 +79,7 @@ class Field:
     @property
     def takes_text(self) -> bool:
         """Whether a value from the environment is taken as it stands, not read as YAML."""
-        return self.bounds is None and not self.is_list
+        return self.bounds is None and not self.is_list and not isinstance(self.default, bool)
 
     @property
     def wanted(self) -> str:
@@ -77,11 +87,13 @@ class Field:
         if self.bounds is not None:
             of = f" of {self.unit}" if self.unit else ""
             return f"a whole number{of} from {self.bounds[0]} to {self.bounds[1]}"
+        if isinstance(self.default, bool):
+            return "true or false"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.is_list:
             return f"a list of at most {LIST_ITEMS_MAX} texts, such as [first, second]"
-        return "text, or null" if self.secret else "text of at least one character"
+        return "text, or null" if self.secret or self.default is None else "text of at least one character"
 
 
 @cache
