@@ -153,7 +153,7 @@ class Principal:
 
     A user may belong to several organizations: ``standings`` has all of them, and :meth:`within` moves to another. A
     user of none has an empty ``org_id`` and may do nothing that needs an action. ``expires_at`` is when a token ends,
-    in milliseconds since the epoch; None for what is ended by whoever issued it.
+    in milliseconds since the epoch; None for what is ended by whoever issued it. ``run_id`` is the run whose step acts.
     """
 
     kind: Kind
@@ -168,6 +168,7 @@ class Principal:
     grants: tuple[Grant, ...] = ()
     team_roles: tuple[TeamRole, ...] = ()
     expires_at: int | None = None
+    run_id: str | None = None
 
     def within(self, org_id: str) -> Principal | None:
         """The same caller acting in ``org_id``; None when it does not belong there."""
@@ -231,6 +232,6 @@ class Principal:
         return self.role
 
 
-def system_principal(org_id: str) -> Principal:
-    """alloyd acting for ``org_id`` by itself."""
-    return Principal(Kind.SYSTEM, "system", org_id, Role.OWNER, SCOPES)
+def system_principal(org_id: str, run_id: str | None = None) -> Principal:
+    """alloyd acting for ``org_id`` by itself, in the run ``run_id`` if one is named."""
+    return Principal(Kind.SYSTEM, "system", org_id, Role.OWNER, SCOPES, run_id=run_id)

@@ -53,7 +53,7 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         raise OperationError("expression", str(error), path=error.place or "config") from None
     context = StepContext(
         services=services,
-        principal=system_principal(run.org_id),
+        principal=system_principal(run.org_id, run.id),
         run_id=run.id,
         workflow_id=run.workflow_id,
         step_key=node.key,

@@ -229,15 +229,17 @@ class StorageService:
             raise bad_request("path: the root is a folder", "path")
         reception.placed = True
         kept_type = choose_mime_type(mime_type, path.name)
-        return await self._to_the_end(self._place(principal.org_id, reception.draft, path, kept_type, once))
+        return await self._to_the_end(self._place(principal, reception.draft, path, kept_type, once))
 
     async def _place(
-        self, org_id: str, draft: Draft, path: StoragePath, mime_type: str, once: Once | None
+        self, principal: Principal, draft: Draft, path: StoragePath, mime_type: str, once: Once | None
     ) -> FileInfo | None:
+        org_id = principal.org_id
+
         def swap(tx: Tx) -> FileInfo | None:
             if idempotency.find_made(tx, org_id, once) is not None:
                 return None
-            info = tree.put_file(tx, org_id, path, blob, mime_type, self._on_garbage)
+            info = tree.put_file(tx, org_id, path, blob, mime_type, self._on_garbage, principal.run_id)
             idempotency.remember_made(tx, org_id, once, str(path))
             return info
 
@@ -353,7 +355,7 @@ class StorageService:
         where, org_id = parse_path(path), principal.org_id
         if where.is_root:
             raise bad_request("path: the root can't be deleted", "path")
-        await self._database.write(lambda tx: tree.delete(tx, org_id, where, self._on_garbage))
+        await self._database.write(lambda tx: tree.delete(tx, org_id, where, self._on_garbage, principal.run_id))
         return str(where)
 
     # -- for operations (StepFiles) ----------------------------------------------------------------------------

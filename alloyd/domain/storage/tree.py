@@ -57,11 +57,18 @@ def to_item(folder: StoragePath, node: Node) -> Item:
 
 
 def put_file(
-    tx: Tx, org_id: str, path: StoragePath, blob: Blob, mime_type: str, on_garbage: Callable[[], None]
+    tx: Tx,
+    org_id: str,
+    path: StoragePath,
+    blob: Blob,
+    mime_type: str,
+    on_garbage: Callable[[], None],
+    run_id: str | None = None,
 ) -> FileInfo:
     """Let ``blob`` be the content of the file at ``path``, made with its folders if it is not there.
 
-    Raises ``bad_request`` when ``path`` is a folder or leads through a file.
+    ``run_id``, the run whose step does it, is told with the event: triggers end chains by it. Raises ``bad_request``
+    when ``path`` is a folder or leads through a file.
     """
     parent_id = _make_folders(tx, org_id, path.parent)
     store.insert_blob(tx, org_id, blob)
@@ -71,7 +78,7 @@ def put_file(
         store.insert_node(tx, org_id, node)
         store.add_usage(tx, org_id, blob.size, 1)
         info = _info(path, node)
-        tx.emit(Event(org_id, "storage_file.created", str(path), _file_payload(info)))
+        tx.emit(Event(org_id, "storage_file.created", str(path), _file_payload(info, run_id)))
         return info
     if not old.is_file:
         raise bad_request("file: a folder has this name", "file")
@@ -81,7 +88,7 @@ def put_file(
         store.let_go_of_blob(tx, org_id, old.blob_id)
         tx.after_commit(on_garbage)
     info = FileInfo(path, blob.size, mime_type, blob.sha256, blob.id, old.created_at, tx.now)
-    tx.emit(Event(org_id, "storage_file.updated", str(path), _file_payload(info)))
+    tx.emit(Event(org_id, "storage_file.updated", str(path), _file_payload(info, run_id)))
     return info
 
 
@@ -124,13 +131,13 @@ def move(tx: Tx, org_id: str, source: StoragePath, dest: StoragePath) -> Storage
     return _relocate(tx, org_id, node, source, target, parent_id, "dest_path")
 
 
-def delete(tx: Tx, org_id: str, path: StoragePath, on_garbage: Callable[[], None]) -> None:
+def delete(tx: Tx, org_id: str, path: StoragePath, on_garbage: Callable[[], None], run_id: str | None = None) -> None:
     """Put the node at ``path``, with all below it, into the trash. Raises ``not_found``."""
     node = _get_node(tx.conn, org_id, path, "path")
     store.set_place(tx, org_id, node.id, TRASH_ID, node.name)
     tx.after_commit(on_garbage)
     if node.is_file:
-        tx.emit(Event(org_id, "storage_file.deleted", str(path), _file_payload(_info(path, node))))
+        tx.emit(Event(org_id, "storage_file.deleted", str(path), _file_payload(_info(path, node), run_id)))
     else:
         tx.emit(Event(org_id, "storage_folder.deleted", str(path), {"path": str(path)}))
 
@@ -200,5 +207,6 @@ def _info(path: StoragePath, node: Node) -> FileInfo:
     return FileInfo(path, node.size, mime_type, node.sha256, node.blob_id, node.created_at, node.modified_at)
 
 
-def _file_payload(info: FileInfo) -> dict[str, Any]:
-    return {"path": str(info.path), "size": info.size, "hash": info.sha256, "mime_type": info.mime_type}
+def _file_payload(info: FileInfo, run_id: str | None = None) -> dict[str, Any]:
+    payload = {"path": str(info.path), "size": info.size, "hash": info.sha256, "mime_type": info.mime_type}
+    return payload if run_id is None else {**payload, "run_id": run_id}
