@@ -19,6 +19,7 @@ from alloyd.config.model import (
     RetentionConfig,
     StorageConfig,
 )
+from alloyd.config.providers import ModelConfig, PriceConfig, ProviderConfig
 from alloyd.config.reload import LiveConfig, diff_reload, merge_live, reloadable
 from alloyd.config.secret import Secret
 from alloyd.config.show import effective, masked
@@ -38,6 +39,9 @@ __all__ = [
     "LiveConfig",
     "LogConfig",
     "MetricsConfig",
+    "ModelConfig",
+    "PriceConfig",
+    "ProviderConfig",
     "RetentionConfig",
     "Secret",
     "StorageConfig",

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-from alloyd.config.fields import Field, fields_of
+from alloyd.config.fields import Field, fields_of, fields_of_entry, maps_of
 from alloyd.config.model import Config
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -35,6 +35,12 @@ def render_example() -> str:
         for field in names.values():
             lines += _comment(f"{field.meaning}{_aside(field)}", "  ")
             lines.append(f"  {field.name}: {json.dumps(field.default)}")
+    for group, struct in maps_of(Config).items():
+        fields = fields_of_entry(f"{group}.<name>", struct)
+        lines += ["", f"# {inspect.getdoc(struct)} See alloyd/docs/{group}.md.", f"# {group}:", "#   <name>:"]
+        for field in fields.values():
+            lines += _comment(f"{field.meaning}{_aside(field)}", "#     ")
+            lines.append(f"#     {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -61,6 +67,11 @@ def render_config_docs() -> str:
             "|---|---|---|---|---|---|",
         ]
         lines += [_row(field) for field in names.values()]
+    for group, struct in maps_of(Config).items():
+        fields = fields_of_entry(f"{group}.<name>", struct)
+        lines += ["", f"## `{group}.<name>`", "", f"{inspect.getdoc(struct)} See [{group}.md]({group}.md).", ""]
+        lines += ["| Key | Type | Default | Unit | Live | Meaning |", "|---|---|---|---|---|---|"]
+        lines += [_row(field) for field in fields.values()]
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +101,8 @@ def _type_words(field: Field) -> str:
         return f"{field.bounds[0]}–{field.bounds[1]}"
     if field.choices:
         return " \\| ".join(f"`{word}`" for word in field.choices)
+    if field.shape:
+        return "list of mappings"
     if field.is_list:
         return "list of texts"
     return "secret" if field.secret else "text"

@@ -25,9 +25,9 @@ def text(meaning: str, *, live: bool = False) -> msgspec.Meta:
     return msgspec.Meta(min_length=1, description=meaning, extra={"live": live})
 
 
-def text_or_none(meaning: str, *, live: bool = False) -> msgspec.Meta:
-    """A text, or None for none."""
-    return msgspec.Meta(description=meaning, extra={"live": live})
+def text_or_none(meaning: str, *, live: bool = False, rule: Rule | None = None) -> msgspec.Meta:
+    """A text, or None for none; ``rule`` says of a text None, or what is wanted instead."""
+    return msgspec.Meta(description=meaning, extra={"live": live, "rule": rule})
 
 
 def choice(meaning: str, *, live: bool = False) -> msgspec.Meta:
@@ -43,6 +43,11 @@ def flag(meaning: str, *, live: bool = False) -> msgspec.Meta:
 def texts(meaning: str, rule: Rule, *, live: bool = False) -> msgspec.Meta:
     """A list of texts; ``rule`` says of each None, or what is wanted instead."""
     return msgspec.Meta(max_length=LIST_ITEMS_MAX, description=meaning, extra={"rule": rule, "live": live})
+
+
+def structs(meaning: str, wanted: str, *, live: bool = False) -> msgspec.Meta:
+    """A list of structs; ``wanted`` says what it looks like."""
+    return msgspec.Meta(max_length=LIST_ITEMS_MAX, description=meaning, extra={"wanted": wanted, "live": live})
 
 
 def secret(meaning: str, *, live: bool = False) -> msgspec.Meta:
@@ -70,6 +75,7 @@ class Field:
     bounds: tuple[int, int] | None
     choices: tuple[str, ...]
     is_list: bool
+    shape: str = ""  # what a list of structs looks like
 
     @property
     def key(self) -> str:
@@ -91,6 +97,8 @@ class Field:
             return "true or false"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
+        if self.shape:
+            return self.shape
         if self.is_list:
             return f"a list of at most {LIST_ITEMS_MAX} texts, such as [first, second]"
         return "text, or null" if self.secret or self.default is None else "text of at least one character"
@@ -104,6 +112,22 @@ def fields_of(config: type[msgspec.Struct]) -> Mapping[str, Mapping[str, Field]]
         if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
             groups[group] = MappingProxyType(_group_fields(group, struct))
     return MappingProxyType(groups)
+
+
+@cache
+def maps_of(config: type[msgspec.Struct]) -> Mapping[str, type[msgspec.Struct]]:
+    """The groups that hold entries by name, each with the struct of its entries."""
+    found: dict[str, type[msgspec.Struct]] = {}
+    for group, hint in get_type_hints(config).items():
+        args = get_args(hint)
+        if get_origin(hint) is Mapping and isinstance(args[1], type) and issubclass(args[1], msgspec.Struct):
+            found[group] = args[1]
+    return MappingProxyType(found)
+
+
+def fields_of_entry(group: str, struct: type[msgspec.Struct]) -> Mapping[str, Field]:
+    """The settings of one entry; ``group`` is its whole name, such as ``providers.openai``."""
+    return MappingProxyType(_group_fields(group, struct))
 
 
 def _group_fields(group: str, struct: type[msgspec.Struct]) -> dict[str, Field]:
@@ -130,4 +154,5 @@ def _field(group: str, name: str, hint: Any, default: Any) -> Field:
         bounds=None if meta.ge is None else (meta.ge, meta.le),
         choices=get_args(kind) if get_origin(kind) is Literal else (),
         is_list=get_origin(kind) is tuple,
+        shape=extra.get("wanted", ""),
     )

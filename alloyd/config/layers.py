@@ -25,12 +25,17 @@ def from_environment(env: Mapping[str, str], fields: Fields) -> tuple[list[Given
     """What variables such as ``ALLOYD_HTTP__PORT`` give; a name that only looks like one is a fault."""
     given: list[Given] = []
     faults: list[Fault] = []
-    single = {f"{PREFIX}{group}_{name}".upper(): variable(group, name) for group in fields for name in fields[group]}
+    single = {
+        f"{PREFIX}{group}_{name}".upper(): variable(group, name)
+        for group in fields
+        for name in fields[group]
+        if "." not in group
+    }
     for name in sorted(env):
         place = f"environment {name}"
         if name in _COMMAND_LINE or not name.startswith(PREFIX):
             continue
-        group, double, key = name.removeprefix(PREFIX).lower().partition("__")
+        group, double, key = _split(name, fields)
         if not double:
             if name in single:
                 faults.append(Fault(place, None, "", f"did you mean {single[name]}, with two underscores?"))
@@ -42,6 +47,13 @@ def from_environment(env: Mapping[str, str], fields: Fields) -> tuple[list[Given
         else:
             given.append(Given(group, key, value, place))
     return given, faults
+
+
+def _split(name: str, fields: Fields) -> tuple[str, str, str]:
+    """Group, double underscore and key; the group of an entry has its name: ``providers.openai``."""
+    group, double, key = name.removeprefix(PREFIX).lower().partition("__")
+    entry, inner, entry_key = key.partition("__")
+    return (f"{group}.{entry}", inner, entry_key) if inner and f"{group}.{entry}" in fields else (group, double, key)
 
 
 def variable(group: str, name: str) -> str:
@@ -99,7 +111,7 @@ def from_flags(flags: Mapping[str, Any]) -> tuple[list[Given], list[Fault]]:
     for dotted, value in flags.items():
         if value is None:
             continue
-        group, _, name = dotted.partition(".")
+        group, _, name = dotted.rpartition(".")
         plain = os.fspath(value) if isinstance(value, os.PathLike) else value
         given.append(Given(group, name, list(plain) if isinstance(plain, tuple) else plain, f"flag {dotted}"))
     return given, []

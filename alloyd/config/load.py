@@ -11,11 +11,20 @@ from typing import Any, Final
 
 import msgspec
 
+from alloyd.config import entries
 from alloyd.config.contradictions import contradictions
 from alloyd.config.faults import ConfigFaults, Fault
-from alloyd.config.fields import Field, fields_of
+from alloyd.config.fields import Field, fields_of, maps_of
 from alloyd.config.given import Given
-from alloyd.config.layers import FILE_SUFFIX, Fields, from_credentials, from_environment, from_flags, read_secret
+from alloyd.config.layers import (
+    FILE_SUFFIX,
+    PREFIX,
+    Fields,
+    from_credentials,
+    from_environment,
+    from_flags,
+    read_secret,
+)
 from alloyd.config.model import Config
 from alloyd.config.secret import Secret
 from alloyd.config.yamltext import FILE_BYTES_MAX, WHOLE, read_settings
@@ -29,12 +38,17 @@ def load_config(file: Path | None, env: Mapping[str, str], flags: Mapping[str, A
     A file that is named has to exist. Raises ConfigFaults with every fault there is. Contract: the
     command line, configuration.
     """
-    fields = fields_of(Config)
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     given: dict[str, Given] = {}
-    layers = (
-        _from_file(file, fields),
+    in_file = _from_file(file, fields_of(Config))
+    names = _entry_names(in_file[0], env)
+    usual = [] if names else entries.usual_variables(env)
+    names |= {one.group for one in usual}
+    fields = entries.known_fields(names)
+    layers: tuple[tuple[list[Given], list[Fault]], ...] = (
+        (usual, []),
+        in_file,
         from_credentials(env, fields),
         from_environment(env, fields),
         from_flags(flags),
@@ -57,6 +71,13 @@ def load_config(file: Path | None, env: Mapping[str, str], flags: Mapping[str, A
     return config
 
 
+def _entry_names(in_file: Iterable[Given], env: Mapping[str, str]) -> set[str]:
+    """The entries, such as ``providers.openai``, that somebody gave; not those whose names can't be."""
+    named = {one.group for one in in_file if "." in one.group}
+    named |= entries.named_in_environment(env, PREFIX) | entries.named_in_credentials(env)
+    return {name for name in named if entries.NAME.match(name.partition(".")[2])}
+
+
 def _from_file(file: Path | None, fields: Fields) -> tuple[list[Given], list[Fault]]:
     if file is None:
         return [], []
@@ -65,13 +86,19 @@ def _from_file(file: Path | None, fields: Fields) -> tuple[list[Given], list[Fau
             content = stream.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         return [], [Fault(str(file), None, "", f"cannot be read: {error.strerror}")]
-    return read_settings(content, str(file), fields)
+    return read_settings(content, str(file), fields, maps_of(Config))
 
 
 def _resolved(layer: Iterable[Given], fields: Fields, faults: list[Fault]) -> list[Given]:
     """The known settings of a layer, with each ``<secret>_file`` replaced by what the file holds."""
     resolved: dict[str, Given] = {}
     for one in layer:
+        if "." in one.group and not one.name:  # an entry by itself
+            if one.group not in fields:
+                faults.append(one.fault(entries.NAME_WANTED))
+            continue
+        if "." in one.group and one.group not in fields:
+            continue  # the name itself is the fault
         known = one
         named = one.name.removesuffix(FILE_SUFFIX)
         if one.name not in fields.get(one.group, {}):
@@ -119,15 +146,24 @@ def _converted(value: Any, field: Field) -> Any:
         return None
     try:
         converted = msgspec.convert(value, field.type, dec_hook=_secret)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        if field.shape:
+            raise ValueError(f"wanted {field.wanted}; {_structured(str(error), field.name)}") from None
         got = "" if field.secret else f", got {_shown(value)}"
         hint = " (take the quotes off)" if _quoted_number(value, field) else ""
         raise ValueError(f"wanted {field.wanted}{got}{hint}") from None
-    if field.rule is not None:
-        for item in converted:
+    if field.rule is not None and converted is not None:
+        for item in converted if field.is_list else (converted,):
             if (complaint := field.rule(item)) is not None:
                 raise ValueError(f"wanted {complaint}, got {_shown(item)}")
     return converted
+
+
+def _structured(words: str, name: str) -> str:
+    """msgspec's words with the place in front: ``models[0].tier: expected `str`, got `int```."""
+    what, _, path = words.partition(" - at `$")
+    place = path.rstrip("`")
+    return f"{name}{place}: {what[:1].lower()}{what[1:]}"
 
 
 def _secret(_kind: type, value: Any) -> Secret:
@@ -154,12 +190,17 @@ def _shown(value: Any) -> str:
 
 
 def _built(fields: Fields, values: Mapping[str, Any], sources: Mapping[str, str]) -> Config:
-    groups = {
-        group: {name: values[field.key] for name, field in names.items() if field.key in values}
-        for group, names in fields.items()
-    }
     default = Config()
-    built = {group: msgspec.structs.replace(getattr(default, group), **changed) for group, changed in groups.items()}
+    built: dict[str, Any] = {}
+    entries_built: dict[str, dict[str, Any]] = {group: {} for group in maps_of(Config)}
+    for group, names in fields.items():
+        changed = {name: values[field.key] for name, field in names.items() if field.key in values}
+        held_by, _, entry = group.partition(".")
+        if entry:
+            entries_built[held_by][entry] = maps_of(Config)[held_by](**changed)
+        else:
+            built[group] = msgspec.structs.replace(getattr(default, group), **changed)
+    built |= {group: MappingProxyType(made) for group, made in entries_built.items()}
     return Config(**built, sources=MappingProxyType(dict(sources)))
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from alloyd.config import rules
 from alloyd.config.fields import choice, flag, number, secret, text, text_or_none, texts
+from alloyd.config.providers import ProviderConfig
 from alloyd.config.secret import Secret
 
 KIB: Final = 1024
@@ -19,6 +20,7 @@ TIB: Final = 1024 * GIB
 DAY_MS: Final = 24 * 60 * 60 * 1000
 
 NO_SOURCES: Final[Mapping[str, str]] = MappingProxyType({})
+NO_PROVIDERS: Final[Mapping[str, ProviderConfig]] = MappingProxyType({})
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,29 @@ class AuthConfig(Group, frozen=True, kw_only=True):
         int, number("How often the times of last use are written down.", 1, 3600, "seconds")
     ] = 60
     password_bytes_min: Annotated[int, number("Shortest password.", 8, 128, "bytes")] = 12
+    token_ttl_s: Annotated[int, number("How long the token of a sign-in lives.", 60, 30 * 24 * 3600, "seconds")] = 3600
+    user_cache_max: Annotated[int, number("Signed-in users kept in memory.", 1, 1_000_000, "users")] = 10_000
+    sign_in_attempts_per_account: Annotated[
+        int, number("Failed sign-ins of one account within the window, before it has to wait.", 1, 1000, "attempts")
+    ] = 10
+    sign_in_attempts_per_address: Annotated[
+        int,
+        number(
+            "Failed sign-ins from one address, or one /64 of IPv6, within the window, before it has to wait.",
+            1,
+            100_000,
+            "attempts",
+        ),
+    ] = 50
+    sign_in_window_s: Annotated[
+        int, number("In this time all attempts come back, one after the other.", 1, 86_400, "seconds")
+    ] = 900
+    sign_in_subjects_max: Annotated[
+        int, number("Accounts, and as many addresses, whose failures are remembered.", 100, 10_000_000, "subjects")
+    ] = 50_000
+    sign_ins_waiting_max: Annotated[
+        int, number("Passwords that may wait to be checked; further sign-ins are refused.", 1, 10_000, "sign-ins")
+    ] = 64
 
 
 class InvitationsConfig(Group, frozen=True, kw_only=True):
@@ -374,4 +399,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
+    providers: Mapping[str, ProviderConfig] = NO_PROVIDERS
     sources: Mapping[str, str] = NO_SOURCES

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from alloyd.config.fields import fields_of
+from alloyd.config.entries import fields_in, value_in
+from alloyd.config.fields import fields_of, maps_of
 from alloyd.config.model import Config
 
 
@@ -24,7 +25,20 @@ def diff_reload(old: Config, new: Config) -> tuple[list[str], list[str]]:
         for name, field in names.items():
             if getattr(getattr(old, group), name) != getattr(getattr(new, group), name):
                 (applied if field.live else needs_restart).append(field.key)
+    needs_restart += _changed_entries(old, new)
     return applied, needs_restart
+
+
+def _changed_entries(old: Config, new: Config) -> list[str]:
+    """The keys of entries, such as ``providers.openai.models``, that differ, came or went."""
+    before, after = fields_in(old), fields_in(new)
+    found: list[str] = []
+    for group in sorted(group for group in before.keys() | after.keys() if "." in group):
+        if group not in before or group not in after:
+            found.append(group)
+        else:
+            found += [f.key for f in after[group].values() if value_in(old, f) != value_in(new, f)]
+    return found
 
 
 def merge_live(old: Config, new: Config) -> Config:
@@ -36,6 +50,7 @@ def merge_live(old: Config, new: Config) -> Config:
         changed[group] = msgspec.structs.replace(getattr(old, group), **taken)
     sources = {key: source for key, source in old.sources.items() if key not in live}
     sources |= {key: source for key, source in new.sources.items() if key in live}
+    changed |= {group: getattr(old, group) for group in maps_of(Config)}
     return Config(**changed, sources=sources)
 
 

@@ -11,6 +11,9 @@ _HOST: Final = re.compile(
     r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\Z"
 )
 _ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/\s:@?#\[\]]+)(:(?P<port>\d{1,5}))?\Z")
+_BASE_URL: Final = re.compile(
+    r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/\s:@?#\[\]]+)(:(?P<port>\d{1,5}))?(/[^\s?#]*)?\Z"
+)
 _BRACKETED: Final = re.compile(r"\[(?P<name>[0-9a-fA-F.]*:[0-9a-fA-F:./]*)\](:(?P<port>[0-9]{1,5}))?\Z")
 _PORTED: Final = re.compile(r"(?P<name>[^:]*):(?P<port>[0-9]{1,5})\Z")
 _NUMBER: Final = re.compile(r"([0-9]+|0x[0-9a-f]*)\Z", re.IGNORECASE)
@@ -37,6 +40,14 @@ def origin(text: str) -> str | None:
     if match and _is_host(match["host"].strip("[]")) and int(match["port"] or 1) <= _PORT_MAX:
         return None
     return "an origin such as https://app.example.com, with no path (neither * nor null)"
+
+
+def base_url(text: str) -> str | None:
+    """Where an API begins: scheme, host, port and path."""
+    match = _BASE_URL.match(text)
+    if match and _is_host(match["host"].strip("[]")) and 0 < int(match["port"] or 1) <= _PORT_MAX:
+        return None
+    return "an address such as https://api.example.com/v1, with no user, query or fragment"
 
 
 def destination(text: str) -> str | None:

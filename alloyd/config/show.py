@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alloyd.config.fields import fields_of
+import msgspec
+
+from alloyd.config.entries import fields_in, value_in
 from alloyd.config.model import Config
 from alloyd.config.secret import MASK, Secret
 
@@ -14,8 +16,8 @@ DEFAULT_SOURCE: Final = "default"
 def masked(config: Config) -> dict[str, dict[str, Any]]:
     """The values by group and name, as JSON types; a secret that is set shows as ``***``."""
     return {
-        group: {name: _plain(getattr(getattr(config, group), name)) for name in names}
-        for group, names in fields_of(Config).items()
+        group: {name: _plain(value_in(config, field)) for name, field in names.items()}
+        for group, names in fields_in(config).items()
     }
 
 
@@ -33,4 +35,4 @@ def effective(config: Config) -> dict[str, dict[str, dict[str, Any]]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return MASK
-    return list(value) if isinstance(value, tuple) else value
+    return list(msgspec.to_builtins(value)) if isinstance(value, tuple) else value

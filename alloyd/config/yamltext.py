@@ -48,10 +48,13 @@ class _Loader(yaml.SafeLoader):
             self.depth -= 1
 
 
-def read_settings(content: bytes, place: str, known: Container[str]) -> tuple[list[Given], list[Fault]]:
+def read_settings(
+    content: bytes, place: str, known: Container[str], maps: Container[str] = ()
+) -> tuple[list[Given], list[Fault]]:
     """The settings in a configuration file's ``content``, and every fault of its form.
 
-    ``place`` is the file's name. A group that is not ``known`` gives one setting without a name.
+    ``place`` is the file's name. A group that is not ``known`` gives one setting without a name. One of ``maps`` holds
+    entries by name, each a group of its own: ``providers.openai``.
     """
     faults: list[Fault] = []
     try:
@@ -60,13 +63,24 @@ def read_settings(content: bytes, place: str, known: Container[str]) -> tuple[li
             return [], []
         given: list[Given] = []
         for group, (line, node) in _entries(root, "", place, faults, "groups of settings, such as `http:`"):
-            if group not in known:
+            if group in maps:
+                given += [] if _is_null(node) else _group_of_entries(group, node, place, faults)
+            elif group not in known:
                 given.append(Given(group, "", None, place, line))
             elif not _is_null(node):
                 given += _group(group, node, place, faults)
     except _Refused as refused:
         return [], [*faults, Fault(place, refused.line, "", refused.problem)]
     return given, faults
+
+
+def _group_of_entries(group: str, node: yaml.Node, place: str, faults: list[Fault]) -> list[Given]:
+    """The settings of each entry; one without a name stands for the entry itself."""
+    given: list[Given] = []
+    for entry, (line, inner) in _entries(node, group, place, faults, "names with settings below"):
+        given.append(Given(f"{group}.{entry}", "", None, place, line))
+        given += [] if _is_null(inner) else _group(f"{group}.{entry}", inner, place, faults)
+    return given
 
 
 def _group(group: str, node: yaml.Node, place: str, faults: list[Fault]) -> list[Given]:

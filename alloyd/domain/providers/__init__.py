@@ -1,0 +1,1 @@
+"""The AI gateway: providers of models behind one interface, routed, priced, metered."""
