@@ -58,8 +58,8 @@ docs: $(VENV)/.dev-stamp ## Make the generated documents anew
 	$(BIN)/python -m alloyd.domain.operations.manual
 
 .PHONY: openapi
-openapi: $(VENV)/.dev-stamp ## Make alloyd/docs/openapi.json anew, after a change of the API that is meant
-	ALLOYD_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/wire/test_openapi_golden.py
+openapi: $(VENV)/.dev-stamp ## Make openapi.json and alloyd.proto anew, after a change of the API that is meant
+	ALLOYD_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/wire/test_openapi_golden.py tests/wire/grpc/test_proto_golden.py
 
 .PHONY: lock
 lock: $(UV) ## Make the lock files anew from pyproject.toml

@@ -8,7 +8,7 @@ from PyInstaller.utils.hooks import collect_submodules
 
 ROOT = Path(__file__).resolve().parents[1]
 # By suffix, the same as [tool.setuptools.package-data] in pyproject.toml; a test holds the two together.
-DATA_SUFFIXES = (".sql", ".md", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".proto")
+DATA_SUFFIXES = (".sql", ".md", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".proto", ".binpb")
 
 
 def data_files(room: Path = ROOT / "alloyd") -> list[tuple[str, str]]:

@@ -6,9 +6,10 @@ from alloyd import __version__
 from alloyd.app import settings
 from alloyd.app.disk import DiskGuard
 from alloyd.config import Config, LiveConfig
-from alloyd.db import Database, DatabaseSettings
+from alloyd.db import Database, DatabaseSettings, Tx
 from alloyd.domain.audit.service import AuditService
 from alloyd.domain.audit.worker import AuditWorker
+from alloyd.domain.authz.model import Subject, SubjectKind
 from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
@@ -21,6 +22,7 @@ from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
+from alloyd.domain.sessions.service import SessionService
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
@@ -69,6 +71,9 @@ class Capabilities:
         self.audit_worker = AuditWorker(self.audit)
         self.orgs = OrgService(self.database)
         self.users = UserService(self.database, self.hub, self.orgs, config.auth.password_bytes_min)
+        self.sessions = SessionService(
+            self.database, self.users, clock, self.keyring.secret("jwt"), settings.session_settings(config)
+        )
         self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
         self._build_teams(config)
         self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
@@ -92,12 +97,17 @@ class Capabilities:
 
     def _build_teams(self, config: Config) -> None:
         members = self.users.members
+
+        def forget_user(tx: Tx, _org_id: str, subject: Subject) -> None:
+            if subject.kind is SubjectKind.USER:
+                members.note_change(tx, subject.id, "the grants changed")
+
         self.teams = TeamService(self.database)
         self.teams.on_member_change(lambda tx, user_id: members.note_change(tx, user_id, "the teams changed"))
         members.on_leave(self.teams.forget_member)
         self.grants = GrantService(self.database, self.hub)
         self.grants.on_change(self.keys.forget_grants)
-        self.grants.on_change(members.forget_grants)
+        self.grants.on_change(forget_user)
         members.on_leave(self.grants.forget_member)
         self.invitations = InvitationService(self.database, members, self.teams, settings.invitation_settings(config))
 

@@ -13,14 +13,16 @@ from alloyd.domain.authz.service import authorize
 from alloyd.errors import AlloydError
 from alloyd.kit.clock import Clock
 from alloyd.process.datadir import DataDir
-from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
+from alloyd.wire.auth import ControlAuthenticator, KeyAuthenticator, OperatorAuthenticator, read_api_key_header
 from alloyd.wire.control import (
     api_keys,
     audit,
     events,
     me,
+    members,
     operations,
     organizations,
+    sessions,
     stream_tickets,
     webhook_deliveries,
     webhooks,
@@ -29,11 +31,11 @@ from alloyd.wire.control import (
 )
 from alloyd.wire.control.codec import ControlSurface
 from alloyd.wire.openapi import build_document, render
-from alloyd.wire.operator import api_keys as operator_api_keys
 from alloyd.wire.operator import backups as operator_backups
 from alloyd.wire.operator import organizations as operator_organizations
 from alloyd.wire.operator import status as operator_status
 from alloyd.wire.operator import storage as operator_storage
+from alloyd.wire.operator import tokens as operator_tokens
 from alloyd.wire.operator import users as operator_users
 from alloyd.wire.paging import PageLimits
 from alloyd.wire.private import storage as private_storage
@@ -66,6 +68,7 @@ class Doors(Capabilities):
             StreamSettings(
                 config.events.heartbeat_s, config.events.streams_per_principal_max, config.events.streams_max
             ),
+            self.clock,
         )
         self.tickets = StreamTickets(self.clock)
         self.hub.watch_revocations(self.tickets.revoke)
@@ -87,7 +90,7 @@ class Doors(Capabilities):
     def _public_surfaces(self) -> list[Surface]:
         control = ControlSurface(
             self._control_routes(),
-            KeyAuthenticator(self.keys, "control", read_bearer),
+            ControlAuthenticator(self.keys, self.sessions),
             self.clock,
             tickets=self.tickets,
         )
@@ -99,7 +102,7 @@ class Doors(Capabilities):
             [
                 *operator_organizations.routes(self.orgs, self.page_limits),
                 *operator_users.routes(self.users, self.page_limits),
-                *operator_api_keys.routes(self.keys, self.clock),
+                *operator_tokens.routes(self.sessions),
                 *operator_storage.routes(self.storage),
                 *operator_backups.routes(self.backups),
                 *operator_status.routes(self.status),
@@ -125,8 +128,10 @@ class Doors(Capabilities):
     def _control_routes(self) -> list[Route]:
         config = self.live.current
         return [
-            *me.routes(self.keys),
-            *organizations.routes(self.orgs),
+            *me.routes(self.keys, self.users, self.orgs, self.page_limits),
+            *sessions.routes(self.sessions),
+            *organizations.routes(self.orgs, self.users),
+            *members.routes(self.users.members, self.orgs, self.page_limits),
             *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),

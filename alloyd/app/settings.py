@@ -11,6 +11,7 @@ from alloyd.domain.invitations.model import DAY_MS, InvitationSettings
 from alloyd.domain.retention.model import RetentionSettings
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.worker import EngineSettings
+from alloyd.domain.sessions.model import SessionSettings
 from alloyd.domain.storage.model import StorageSettings
 from alloyd.domain.usage.model import Budget, Period, UsageSettings
 from alloyd.domain.webhooks.model import WebhookSettings
@@ -24,6 +25,20 @@ def invitation_settings(config: Config) -> InvitationSettings:
     """Bounds of an organization's invitations."""
     invitations = config.invitations
     return InvitationSettings(invitations.pending_max, invitations.per_hour_max, invitations.ttl_days * DAY_MS)
+
+
+def session_settings(config: Config) -> SessionSettings:
+    """Bounds of signing in."""
+    auth = config.auth
+    return SessionSettings(
+        token_ttl_s=auth.token_ttl_s,
+        user_cache_max=auth.user_cache_max,
+        attempts_per_account=auth.sign_in_attempts_per_account,
+        attempts_per_address=auth.sign_in_attempts_per_address,
+        attempts_window_s=auth.sign_in_window_s,
+        subjects_max=auth.sign_in_subjects_max,
+        checks_waiting_max=auth.sign_ins_waiting_max,
+    )
 
 
 def storage_settings(config: Config) -> StorageSettings:

@@ -14,6 +14,7 @@ import click
 import uvloop
 
 from alloyd.app import App
+from alloyd.app.program import url_of
 from alloyd.cli.errors import DONE, REFUSED, ReaderGone
 from alloyd.cli.offline import SERVE
 from alloyd.cli.options import Command, Place, current_place
@@ -39,14 +40,23 @@ _log: Final = get_logger("alloyd.serve")
 @click.command(SERVE, cls=Command, example="alloyd serve --data-dir ./data --port 3001")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 unless the configuration says else.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 3001 likewise. 0 takes a free one.")
-def command(host: str | None, port: int | None) -> int:
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="TCP port of gRPC; 3002 likewise. 0 takes a free one.")
+def command(host: str | None, port: int | None, grpc_port: int | None) -> int:
     """Run the daemon in the foreground.
 
     The first start on an empty directory prints the owner key, once. The line that begins with `listening` tells URL
     and socket. SIGTERM and SIGINT let running steps end and exit with 0, a second one quits at once; SIGHUP rereads
     the configuration.
     """
-    place, flags = current_place(), {"http.host": host, "http.port": port}
+    place, flags = (
+        current_place(),
+        {
+            "http.host": host,
+            "http.port": port,
+            "grpc.host": host,
+            "grpc.port": grpc_port,
+        },
+    )
     config = place.load(flags)
     configure_logging(config.log)
     install_hooks()
@@ -106,12 +116,15 @@ class Daemon:
         await app.listen_socket()
         listener = await app.listen_tcp()
         await app.begin_work()
-        url = url_of(self._config.http.host, listener.port)
+        grpc_port = await app.listen_grpc()
+        http = self._config.http
+        url = url_of(http.host, listener.port, tls=http.tls_certificate_file is not None)
         unpacked.seal()
         _settle_memory()
         self._status = f"listening on {url}"
-        _log.info("listening", url=url, socket=str(self._data_dir.socket))
-        _print_line(f"listening url={url} socket={self._data_dir.socket}")
+        _log.info("listening", url=url, socket=str(self._data_dir.socket), grpc_port=grpc_port)
+        grpc = "" if grpc_port is None else f" grpc={self._config.grpc.host}:{grpc_port}"
+        _print_line(f"listening url={url} socket={self._data_dir.socket}{grpc}")
         self._notifier.ready(self._status)
 
     def _take_signals(self) -> None:
@@ -163,11 +176,6 @@ class WriterWatch:
         database = self._app.database
         before, self._done = self._done, database.stats.commits + database.stats.failures
         return self._app.engine.alive and (database.queue_length == 0 or self._done != before)
-
-
-def url_of(host: str, port: int) -> str:
-    """Where the daemon listens, as a URL."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _print_line(text: str) -> None:

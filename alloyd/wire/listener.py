@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import stat
 from collections import deque
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class ListenerSettings:
     keepalive_timeout_s: float = 75.0
     headers_timeout_s: float = 15.0
     connections_max: int = 10_000
+    tls: ssl.SSLContext | None = None  # for TCP only
 
 
 class Listener:
@@ -301,10 +303,11 @@ async def start_tcp(app: web.Application, host: str, port: int, settings: Listen
 
     ``app`` is what ``Server.build`` made. Raises ``conflict`` when the address can't be had.
     """
-    listener = await _make(app, settings or ListenerSettings())
+    settings = settings or ListenerSettings()
+    listener = await _make(app, settings)
     loop = asyncio.get_running_loop()
     try:
-        listening = await loop.create_server(listener.make_connection, host, port, backlog=BACKLOG)
+        listening = await loop.create_server(listener.make_connection, host, port, backlog=BACKLOG, ssl=settings.tls)
     except OSError as error:
         await listener.abandon()
         raise conflict(f"http: can't listen on {host} port {port}: {error.strerror or error}", "http.port") from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+import msgspec
 from aiohttp import web
 
 from alloyd.events.hub import Batch
+from alloyd.events.model import Story
 from alloyd.principal import Principal
-from alloyd.wire.route import Call
+from alloyd.wire.route import Call, Sink
 from alloyd.wire.stream import Stream, Streams, last_event_id, log
 
 MEDIA_TYPE = "text/event-stream"
@@ -25,26 +27,26 @@ _OPENED = b": open\n\n"
 _HEARTBEAT = b": heartbeat\n\n"
 _WRITE_BYTES = 64 * 1024
 
-# Raises ``not_found`` for a run that the caller may not see; tells whether the run has ended.
-CheckRun = Callable[[Principal, str], Awaitable[bool]]
+# Raises ``not_found`` for a run or job that the caller may not see; tells whether it has ended.
+CheckStory = Callable[[Principal, str], Awaitable[bool]]
 
 
-async def stream_run_events(
-    call: Call, streams: Streams, run_id: str, check_run: CheckRun, after: str | None = None
-) -> web.StreamResponse:
-    """One run's history, then what happens, until its terminal event. Contract: control, "Events and streams".
+async def stream_story(
+    call: Call, streams: Streams, story: Story, check: CheckStory, after: str | None = None
+) -> web.StreamResponse | None:
+    """One run's or job's history, then what happens, until its terminal event.
 
-    ``Last-Event-ID``, or ``after``, resumes; an unknown id replays all. ``check_run`` is awaited once the reader is
-    open. Raises what ``check_run`` raises, ``rate_limited`` and ``unavailable``.
+    Contract: control, "Events and streams". ``Last-Event-ID``, or ``after``, resumes; an unknown id replays all.
+    ``check`` is awaited once the reader is open. Raises what ``check`` raises, ``rate_limited`` and ``unavailable``.
     """
-    stream = streams.open(call, {call.who.org_id}, run_id=run_id)
+    stream = streams.open(call, {call.who.org_id}, story=story)
     try:
-        run_is_over = await check_run(call.who, run_id)
+        is_over = await check(call.who, story.id)
         event_id = last_event_id(call, after)
         if event_id is None:
-            stream.feed.replay(run_is_over=run_is_over)
+            stream.feed.replay(is_over=is_over)
         else:
-            await stream.feed.resume(event_id, run_is_over=run_is_over)
+            await stream.feed.resume(event_id, is_over=is_over)
         return await _serve(call, stream)
     finally:
         streams.release(stream)
@@ -52,7 +54,7 @@ async def stream_run_events(
 
 async def stream_events(
     call: Call, streams: Streams, org_ids: Collection[str], kinds: frozenset[str] | None, after: str | None = None
-) -> web.StreamResponse:
+) -> web.StreamResponse | None:
     """All events of ``org_ids``, from now on or after ``Last-Event-ID`` (or ``after``); an unknown id replays all.
 
     ``kinds`` narrows them. Raises ``rate_limited`` and ``unavailable``.
@@ -67,7 +69,10 @@ async def stream_events(
         streams.release(stream)
 
 
-async def _serve(call: Call, stream: Stream) -> web.StreamResponse:
+async def _serve(call: Call, stream: Stream) -> web.StreamResponse | None:
+    if call.sink is not None:
+        await _tell(call.sink, stream)
+        return None
     response = web.StreamResponse(headers={**HEADERS, "X-Request-Id": call.request_id})
     await response.prepare(call.request)
     if call.request.method == "HEAD":
@@ -84,6 +89,15 @@ async def _serve(call: Call, stream: Stream) -> web.StreamResponse:
         log.exception("stream broken off", request_id=call.request_id)
         stream.cut()
     return response
+
+
+async def _tell(sink: Sink, stream: Stream) -> None:
+    """Hand each event to ``sink``, one at a time: what it has no room for waits in the table."""
+    await sink.open()
+    while (batches := await stream.feed.read()) is not None:
+        for batch in batches:
+            for event in batch.events:
+                await sink.send(msgspec.json.decode(event.to_json()))
 
 
 async def _send(response: web.StreamResponse, stream: Stream, batches: Sequence[Batch]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from alloyd.cli.serve import WriterWatch, url_of
+from alloyd.app.program import url_of
+from alloyd.cli.serve import WriterWatch
 from alloyd.process.datadir import DataDir
 
 
@@ -49,7 +51,9 @@ def test_first_start_tells_the_owner_key_once(start, tmp_path):
     daemon = start(data)
     keys = [line.removeprefix("owner key: ") for line in daemon.said if line.startswith("owner key: ")]
     assert len(keys) == 1
-    assert daemon.said[-1] == f"listening url={daemon.url} socket={data}/alloyd.sock"
+    assert re.fullmatch(
+        f"listening url={daemon.url} socket={data}/alloyd.sock grpc=127.0.0.1:[1-9][0-9]*", daemon.said[-1]
+    )
     assert fetch(f"{daemon.url}/readyz")[0] == 200
     status, answer = fetch(f"{daemon.url}/v1/me", Authorization=f"Bearer {keys[0]}")
     assert (status, answer["data"]["role"]) == (200, "owner")
@@ -222,4 +226,4 @@ def test_a_daemon_goes_on_without_a_reader(tmp_path):
 
 @pytest.mark.parametrize(("host", "url"), [("127.0.0.1", "http://127.0.0.1:1"), ("::1", "http://[::1]:1")])
 def test_urls(host, url):
-    assert url_of(host, 1) == url
+    assert url_of(host, 1, tls=False) == url
