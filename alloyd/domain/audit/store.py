@@ -65,10 +65,10 @@ def list_chain(conn: sqlite3.Connection, after_seq: int, limit: int) -> list[Row
     return conn.execute(_CHAIN, (after_seq, limit)).fetchall()
 
 
-def count_below(conn: sqlite3.Connection, seq: int) -> int:
-    """Rows with numbers up to ``seq``: there are none once they are pruned."""
-    count: int = conn.execute("SELECT count(*) FROM audit_log WHERE seq <= ?", (seq,)).fetchone()[0]
-    return count
+def find_first_seq(conn: sqlite3.Connection) -> int | None:
+    """The oldest row's number, None when there is none."""
+    first: int | None = conn.execute("SELECT min(seq) FROM audit_log").fetchone()[0]
+    return first
 
 
 def list_page(
