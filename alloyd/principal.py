@@ -195,7 +195,7 @@ class Principal:
 
         Unknown actions are refused.
         """
-        if self.grants or self.team_roles:
+        if self.grants or self.team_roles or not self.org_id:
             return self.decide(action, kind, id_).allowed
         rule = ACTIONS.get(action)
         if rule is None or not self.org_id or not self.role.includes(rule.role):
