@@ -17,13 +17,17 @@ from alloyd.wire.auth import ControlAuthenticator, KeyAuthenticator, OperatorAut
 from alloyd.wire.control import (
     api_keys,
     audit,
+    authz,
     events,
+    grants,
+    invitations,
     me,
     members,
     operations,
     organizations,
     sessions,
     stream_tickets,
+    teams,
     webhook_deliveries,
     webhooks,
     workflow_definitions,
@@ -41,7 +45,7 @@ from alloyd.wire.paging import PageLimits
 from alloyd.wire.private import storage as private_storage
 from alloyd.wire.private import trigger
 from alloyd.wire.private.codec import PrivateSurface
-from alloyd.wire.route import Route
+from alloyd.wire.route import FindOwner, Route
 from alloyd.wire.server import Server, WireLimits
 from alloyd.wire.stream import Streams, StreamSettings
 from alloyd.wire.surface import Surface
@@ -132,6 +136,7 @@ class Doors(Capabilities):
             *sessions.routes(self.sessions),
             *organizations.routes(self.orgs, self.users),
             *members.routes(self.users.members, self.orgs, self.page_limits),
+            *self._team_routes(),
             *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),
@@ -141,6 +146,22 @@ class Doors(Capabilities):
             *webhooks.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *webhook_deliveries.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
+        ]
+
+    def _team_routes(self) -> list[Route]:
+        owners: dict[str, FindOwner] = {
+            "organization": self.orgs.find_organization,
+            "team": self.teams.find_organization,
+            "invitation": self.invitations.find_organization,
+            "grant": self.grants.find_organization,
+            "api_key": self.keys.find_organization,
+            "webhook": self.webhooks.find_organization,
+        }
+        return [
+            *teams.routes(self.teams, self.orgs, self.page_limits),
+            *invitations.routes(self.invitations, self.orgs, self.clock, self.page_limits),
+            *grants.routes(self.grants, self.page_limits),
+            *authz.routes(owners),
         ]
 
     def _system_surface(self) -> Surface:
