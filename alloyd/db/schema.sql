@@ -119,7 +119,7 @@ CREATE TABLE foreach_items (
     org_id TEXT NOT NULL,
     item TEXT NOT NULL,           -- JSON
     input TEXT,                   -- JSON: what its run is started with, unless that is the item
-    slot TEXT,                    -- its concurrency key's value
+    slot TEXT,                    -- JSON: the place that its run needs
     state TEXT,                   -- null until its run has ended
     output TEXT,                  -- JSON
     error TEXT,                   -- JSON
@@ -416,6 +416,13 @@ CREATE TABLE webhooks (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE workflow_triggers (
+    workflow_id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    definition TEXT NOT NULL,     -- JSON, as the workflow's definition has it
+    since INTEGER NOT NULL        -- events from before this start nothing
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE workflow_versions (
     workflow_id TEXT NOT NULL REFERENCES workflows (id),

@@ -24,34 +24,34 @@ class Feed:
     def __init__(self, log: EventLog, reader: Reader) -> None:
         self.reader = reader
         self.last_id = log.hub.last_id
-        self.ended = False  # the run's terminal event was handed out
+        self.ended = False  # the run's or job's terminal event was handed out
         self._log = log
         self._behind = False
         self._ask_if_ended = False
-        self._run_is_over = False
+        self._is_over = False
         self._nudged = False
         self._earlier_reader: Reader | None = None  # decides what was wanted up to _earlier_until
         self._earlier_until = 0
 
-    def replay(self, *, run_is_over: bool = False) -> None:
-        """Begin with the oldest event. ``run_is_over``: nothing more will come, whatever history shows."""
+    def replay(self, *, is_over: bool = False) -> None:
+        """Begin with the oldest event. ``is_over``: nothing more will come, whatever history shows."""
         self.last_id = 0
         self._behind = True
-        self._run_is_over = run_is_over
+        self._is_over = is_over
 
-    async def resume(self, event_id: str, *, run_is_over: bool = False) -> None:
+    async def resume(self, event_id: str, *, is_over: bool = False) -> None:
         """Begin after ``event_id``; with the oldest event when it is not an id that this reader can have seen."""
-        self.replay(run_is_over=run_is_over)
+        self.replay(is_over=is_over)
         if not _EVENT_ID.match(event_id):
             return
         number, reader = int(event_id), self.reader
-        if reader.run_id is None:
+        if reader.story is None:
             known = await self._log.exists(reader.org_ids, number)
         else:
-            known = await self._log.exists_in_run(_only(reader), reader.run_id, number)
+            known = await self._log.exists_in_story(_only(reader), reader.story, number)
         if known:
             self.last_id = number
-            self._ask_if_ended = reader.run_id is not None
+            self._ask_if_ended = reader.story is not None
 
     def carry_on(self, earlier: Feed) -> None:
         """Begin where ``earlier``, whose reader is released, was told to stop: with what it had not handed out yet."""
@@ -73,8 +73,8 @@ class Feed:
     async def read(self) -> Sequence[Batch] | None:
         """The next events, oldest first. Empty after a :meth:`nudge`; None when no more will come.
 
-        No more will come once a run's terminal event was handed out, or when the reader was closed: ``reader.closed``
-        says why.
+        No more will come once a run's or job's terminal event was handed out, or when the reader was closed:
+        ``reader.closed`` says why.
         """
         reader = self.reader
         while reader.closed is None and not self.ended:
@@ -96,10 +96,10 @@ class Feed:
 
     async def _read_history(self) -> list[Batch]:
         reader = self.reader
-        if reader.run_id is None:
+        if reader.story is None:
             page = await self._log.list_of_orgs(reader.org_ids, self.last_id, PAGE_EVENTS)
         else:
-            page = await self._log.list_of_run(_only(reader), reader.run_id, self.last_id, PAGE_EVENTS)
+            page = await self._log.list_of_story(_only(reader), reader.story, self.last_id, PAGE_EVENTS)
         if page:
             self.last_id = page[-1].id
         if len(page) < PAGE_EVENTS:
@@ -117,10 +117,10 @@ class Feed:
     async def _find_end(self, page: list[Event]) -> None:
         """The terminal event may lie before where this feed began, or be deleted by now."""
         if self._ask_if_ended and not page:
-            assert self.reader.run_id is not None
-            self._run_is_over |= await self._log.run_has_ended(_only(self.reader), self.reader.run_id)
+            assert self.reader.story is not None
+            self._is_over |= await self._log.story_has_ended(_only(self.reader), self.reader.story)
         self._ask_if_ended = False
-        self.ended = self._run_is_over
+        self.ended = self._is_over
 
     def _fresh(self, batch: Batch) -> Batch | None:
         """What of ``batch`` was not handed out yet."""
@@ -130,21 +130,22 @@ class Feed:
             if not events:
                 return None
         self.last_id = events[-1].id
-        if self.reader.run_id is not None:
+        if self.reader.story is not None:
             events = self._until_end(events)
         return batch if len(events) == len(batch.events) else Batch(events)
 
     def _until_end(self, events: Sequence[Event]) -> Sequence[Event]:
-        if self.reader.run_id is None:
+        story = self.reader.story
+        if story is None:
             return events
         for place, event in enumerate(events):
-            if event.ends_run:
+            if event.ends(story):
                 self.ended = True
                 return events[: place + 1]
         return events
 
 
 def _only(reader: Reader) -> str:
-    """The one organization of a run's reader."""
+    """The one organization of a run's or job's reader."""
     (org_id,) = reader.org_ids
     return org_id

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 
 K = TypeVar("K")
 
@@ -58,15 +58,15 @@ class Reader:
         "on_close",
         "org_ids",
         "queue_max",
-        "run_id",
+        "story",
         "tag",
     )
 
     def __init__(
-        self, org_ids: Collection[str], run_id: str | None, kinds: frozenset[str] | None, queue_max: int, tag: str
+        self, org_ids: Collection[str], story: Story | None, kinds: frozenset[str] | None, queue_max: int, tag: str
     ) -> None:
         self.org_ids = frozenset(org_ids)
-        self.run_id = run_id
+        self.story = story
         self.kinds = kinds
         self.queue_max = queue_max
         self.tag = tag
@@ -159,8 +159,9 @@ class Hub:
         self.last_id = 0
         self.queue_max = queue_max
         self.reader_count = 0  # live readers now
-        # By run, by organization, and by set of organizations where a caller has several.
+        # By run or job, by organization, and by set of organizations where a caller has several.
         self._by_run: dict[str, _Readers] = {}
+        self._by_job: dict[str, _Readers] = {}
         self._by_org: dict[str, _Readers] = {}
         self._by_orgs: dict[frozenset[str], _Readers] = {}
         self._watchers: list[RevocationWatcher] = []
@@ -173,14 +174,14 @@ class Hub:
         self,
         org_ids: Collection[str],
         *,
-        run_id: str | None = None,
+        story: Story | None = None,
         kinds: frozenset[str] | None = None,
         tag: str = "",
     ) -> Reader:
-        """A reader of one run's events, or of all events of ``org_ids``. ``tag`` names its credential."""
-        reader = Reader(org_ids, run_id, kinds, self.queue_max, tag)
-        if run_id is not None:
-            self._by_run.setdefault(run_id, {})[reader] = None
+        """A reader of one run's or job's events, or of all events of ``org_ids``. ``tag`` names its credential."""
+        reader = Reader(org_ids, story, kinds, self.queue_max, tag)
+        if story is not None:
+            self._told_of(story).setdefault(story.id, {})[reader] = None
         elif len(reader.org_ids) == 1:
             self._by_org.setdefault(next(iter(reader.org_ids)), {})[reader] = None
         else:
@@ -190,13 +191,16 @@ class Hub:
 
     def release(self, reader: Reader) -> None:
         """Forget a reader that is done."""
-        if reader.run_id is not None:
-            known = _remove(self._by_run, reader.run_id, reader)
+        if reader.story is not None:
+            known = _remove(self._told_of(reader.story), reader.story.id, reader)
         elif len(reader.org_ids) == 1:
             known = _remove(self._by_org, next(iter(reader.org_ids)), reader)
         else:
             known = _remove(self._by_orgs, reader.org_ids, reader)
         self.reader_count -= known
+
+    def _told_of(self, story: Story) -> dict[str, _Readers]:
+        return self._by_run if story.of == "run" else self._by_job
 
     def attach(self, listener: Listener) -> None:
         """Call ``listener(events)`` with all that is published: alloyd's own consumers. It must not raise or block."""
@@ -212,10 +216,9 @@ class Hub:
         for listener in self._listeners:
             listener(events)
         if self._by_run:
-            for run_id, of_run in _grouped(events, lambda event: event.run_id).items():
-                # A run belongs to one organization, so its first event speaks for all of them.
-                readers = self._by_run.get(run_id, {})
-                self._push([reader for reader in readers if of_run[0].org_id in reader.org_ids], of_run)
+            self._push_stories(self._by_run, _grouped(events, lambda event: event.run_id))
+        if self._by_job:
+            self._push_stories(self._by_job, _grouped(events, lambda event: event.job_id))
         if self._by_org:
             for org_id, of_org in _grouped(events, lambda event: event.org_id).items():
                 self._push(self._by_org.get(org_id, ()), of_org)
@@ -223,6 +226,12 @@ class Hub:
             self._push(many, [event for event in events if event.org_id in org_ids])
         if self._to_wake:
             self._plan_waking()
+
+    def _push_stories(self, index: dict[str, _Readers], stories: dict[str, list[Event]]) -> None:
+        for story_id, told in stories.items():
+            # A run or job belongs to one organization, so its first event speaks for all of them.
+            readers = index.get(story_id, {})
+            self._push([reader for reader in readers if told[0].org_id in reader.org_ids], told)
 
     def _push(self, readers: Iterable[Reader], events: Sequence[Event]) -> None:
         """Give ``events`` to each of ``readers``: one batch for all that want the same of them."""
@@ -294,7 +303,7 @@ class Hub:
         return self._close(lambda _reader: True, reason)
 
     def _close(self, matches: Callable[[Reader], bool], reason: str) -> int:
-        indexes = (*self._by_run.values(), *self._by_org.values(), *self._by_orgs.values())
+        indexes = (*self._by_run.values(), *self._by_job.values(), *self._by_org.values(), *self._by_orgs.values())
         found = {reader: None for readers in indexes for reader in readers if matches(reader)}
         for reader in found:
             reader.close(reason)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +15,19 @@ _ENCODER = msgspec.json.Encoder()
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 TERMINAL_RUN_KINDS = frozenset({"workflow.run.completed", "workflow.run.failed", "workflow.run.cancelled"})
+# By what a story is of.
+TERMINAL_KINDS: Mapping[str, frozenset[str]] = {
+    "run": TERMINAL_RUN_KINDS,
+    "job": frozenset({"job.completed", "job.failed"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is told of one run, or of one job: it has an end."""
+
+    of: Literal["run", "job"]
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,7 @@ class Event:
         "_frame",
         "created_at",
         "id",
+        "job_id",
         "kind",
         "node_key",
         "org_id",
@@ -55,6 +70,7 @@ class Event:
         payload: bytes | dict[str, Any] | None = None,
         *,
         run_id: str | None = None,
+        job_id: str | None = None,
         workflow_id: str | None = None,
         node_key: str | None = None,
         id: int = 0,  # noqa: A002  # the wire's own word
@@ -65,6 +81,7 @@ class Event:
         self.subject = subject
         self.payload = payload if isinstance(payload, bytes) else _ENCODER.encode(payload or {})
         self.run_id = run_id
+        self.job_id = job_id
         self.workflow_id = workflow_id
         self.node_key = node_key
         self.id = id
@@ -72,10 +89,9 @@ class Event:
         self._encoded: bytes | None = None
         self._frame: bytes | None = None
 
-    @property
-    def ends_run(self) -> bool:
-        """Whether nothing more will be told of this event's run."""
-        return self.kind in TERMINAL_RUN_KINDS
+    def ends(self, story: Story) -> bool:
+        """Whether nothing more will be told in ``story``, which this event is a part of."""
+        return self.kind in TERMINAL_KINDS[story.of]
 
     def to_json(self) -> bytes:
         """The bare event as every stream sends it; encoded once, however many readers there are."""
@@ -88,6 +104,8 @@ class Event:
             }
             if self.run_id is not None:
                 wire["run_id"] = self.run_id
+            if self.job_id is not None:
+                wire["job_id"] = self.job_id
             if self.workflow_id is not None:
                 wire["workflow_id"] = self.workflow_id
             if self.node_key is not None:

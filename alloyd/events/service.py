@@ -7,7 +7,7 @@ from collections.abc import Collection
 from alloyd.db import Database, Tx
 from alloyd.events import store
 from alloyd.events.hub import Hub
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 
 
 class EventLog:
@@ -30,9 +30,9 @@ class EventLog:
         self._next_id += len(tx.outbox)
         store.insert_events(tx, tx.outbox, first)
 
-    async def list_of_run(self, org_id: str, run_id: str, after_id: int, limit: int) -> list[Event]:
-        """A page of one run's events after ``after_id``, oldest first."""
-        return await self._database.read(lambda conn: store.list_of_run(conn, org_id, run_id, after_id, limit))
+    async def list_of_story(self, org_id: str, story: Story, after_id: int, limit: int) -> list[Event]:
+        """A page of one run's or job's events after ``after_id``, oldest first."""
+        return await self._database.read(lambda conn: store.list_of_story(conn, org_id, story, after_id, limit))
 
     async def list_of_orgs(self, org_ids: Collection[str], after_id: int, limit: int) -> list[Event]:
         """A page of the organizations' events after ``after_id``, oldest first."""
@@ -46,10 +46,10 @@ class EventLog:
         """Whether a reader of ``org_ids`` could have seen event ``event_id``."""
         return await self._database.read(lambda conn: store.exists(conn, org_ids, event_id))
 
-    async def exists_in_run(self, org_id: str, run_id: str, event_id: int) -> bool:
-        """Whether event ``event_id`` is one of the run's."""
-        return await self._database.read(lambda conn: store.exists_in_run(conn, org_id, run_id, event_id))
+    async def exists_in_story(self, org_id: str, story: Story, event_id: int) -> bool:
+        """Whether event ``event_id`` is one of the run's or job's."""
+        return await self._database.read(lambda conn: store.exists_in_story(conn, org_id, story, event_id))
 
-    async def run_has_ended(self, org_id: str, run_id: str) -> bool:
-        """Whether the run's last event is one that ends it."""
-        return await self._database.read(lambda conn: store.run_has_ended(conn, org_id, run_id))
+    async def story_has_ended(self, org_id: str, story: Story) -> bool:
+        """Whether the run's or job's last event is one that ends it."""
+        return await self._database.read(lambda conn: store.story_has_ended(conn, org_id, story))

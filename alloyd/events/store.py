@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Collection, Sequence
 
 from alloyd.db.tx import Tx
-from alloyd.events.model import TERMINAL_RUN_KINDS, AgedEvent, Event
+from alloyd.events.model import TERMINAL_KINDS, AgedEvent, Event, Story
 
-_INSERT = "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at) VALUES"
+_INSERT = (
+    "INSERT INTO events (id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at, job_id) VALUES"
+)
 
 
 def find_last_id(conn: sqlite3.Connection) -> int:
@@ -34,19 +36,31 @@ def insert_events(tx: Tx, events: list[Event], first_id: int) -> None:
                 event.node_key,
                 event.payload.decode(),
                 tx.now,
+                event.job_id,
             )
         )
     tx.execute_rows(_INSERT, "", rows)
 
 
-def list_of_run(conn: sqlite3.Connection, org_id: str, run_id: str, after_id: int, limit: int) -> list[Event]:
-    """Events of one run with ids above ``after_id``, oldest first."""
-    rows = conn.execute(
-        "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
-        "WHERE run_id = ? AND org_id = ? AND id > ? ORDER BY id LIMIT ?",
-        (run_id, org_id, after_id, limit),
-    )
-    return [_event(row) for row in rows]
+_LIST_OF_STORY = {
+    "run": "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at, job_id FROM events "
+    "WHERE run_id = ? AND org_id = ? AND id > ? ORDER BY id LIMIT ?",
+    "job": "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at, job_id FROM events "
+    "WHERE job_id = ? AND org_id = ? AND id > ? ORDER BY id LIMIT ?",
+}
+_FIND_IN_STORY = {
+    "run": "SELECT 1 FROM events WHERE id = ? AND run_id = ? AND org_id = ?",
+    "job": "SELECT 1 FROM events WHERE id = ? AND job_id = ? AND org_id = ?",
+}
+_LAST_OF_STORY = {
+    "run": "SELECT kind FROM events WHERE run_id = ? AND org_id = ? ORDER BY id DESC LIMIT 1",
+    "job": "SELECT kind FROM events WHERE job_id = ? AND org_id = ? ORDER BY id DESC LIMIT 1",
+}
+
+
+def list_of_story(conn: sqlite3.Connection, org_id: str, story: Story, after_id: int, limit: int) -> list[Event]:
+    """Events of one run or job with ids above ``after_id``, oldest first."""
+    return [_event(row) for row in conn.execute(_LIST_OF_STORY[story.of], (story.id, org_id, after_id, limit))]
 
 
 def list_of_orgs(conn: sqlite3.Connection, org_ids: Collection[str], after_id: int, limit: int) -> list[Event]:
@@ -54,7 +68,7 @@ def list_of_orgs(conn: sqlite3.Connection, org_ids: Collection[str], after_id: i
     found: list[Event] = []
     for org_id in org_ids:
         rows = conn.execute(
-            "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
+            "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at, job_id FROM events "
             "WHERE org_id = ? AND id > ? ORDER BY id LIMIT ?",
             (org_id, after_id, limit),
         )
@@ -66,7 +80,7 @@ def list_of_orgs(conn: sqlite3.Connection, org_ids: Collection[str], after_id: i
 def list_all(conn: sqlite3.Connection, after_id: int, limit: int) -> list[Event]:
     """Events of all organizations with ids above ``after_id``, oldest first."""
     rows = conn.execute(
-        "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at FROM events "
+        "SELECT id, org_id, kind, subject, run_id, workflow_id, node_key, payload, created_at, job_id FROM events "
         "WHERE id > ? ORDER BY id LIMIT ?",
         (after_id, limit),
     )
@@ -79,20 +93,15 @@ def exists(conn: sqlite3.Connection, org_ids: Collection[str], event_id: int) ->
     return row is not None and row[0] in org_ids
 
 
-def exists_in_run(conn: sqlite3.Connection, org_id: str, run_id: str, event_id: int) -> bool:
-    """Whether event ``event_id`` is one of the run's."""
-    found = conn.execute(
-        "SELECT 1 FROM events WHERE id = ? AND run_id = ? AND org_id = ?", (event_id, run_id, org_id)
-    ).fetchone()
-    return found is not None
+def exists_in_story(conn: sqlite3.Connection, org_id: str, story: Story, event_id: int) -> bool:
+    """Whether event ``event_id`` is one of the run's or job's."""
+    return conn.execute(_FIND_IN_STORY[story.of], (event_id, story.id, org_id)).fetchone() is not None
 
 
-def run_has_ended(conn: sqlite3.Connection, org_id: str, run_id: str) -> bool:
-    """Whether the run's last event is one that ends it."""
-    row = conn.execute(
-        "SELECT kind FROM events WHERE run_id = ? AND org_id = ? ORDER BY id DESC LIMIT 1", (run_id, org_id)
-    ).fetchone()
-    return row is not None and row[0] in TERMINAL_RUN_KINDS
+def story_has_ended(conn: sqlite3.Connection, org_id: str, story: Story) -> bool:
+    """Whether the run's or job's last event is one that ends it."""
+    row = conn.execute(_LAST_OF_STORY[story.of], (story.id, org_id)).fetchone()
+    return row is not None and row[0] in TERMINAL_KINDS[story.of]
 
 
 # -- alloyd's own consumers, which read the events of all organizations ---------------------------------------------
@@ -153,7 +162,7 @@ def delete_of_run(tx: Tx, org_id: str, run_id: str, limit: int) -> int:
     return tx.execute(DELETE_OF_RUN, (run_id, org_id, limit)).rowcount
 
 
-def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, str, int]) -> Event:
+def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, str, int, str | None]) -> Event:
     return Event(
         row[1],
         row[2],
@@ -164,4 +173,5 @@ def _event(row: tuple[int, str, str, str, str | None, str | None, str | None, st
         node_key=row[6],
         id=row[0],
         created_at=row[8],
+        job_id=row[9],
     )

@@ -12,7 +12,9 @@ from aiohttp import web
 
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.events.feed import Feed
+from alloyd.events.model import Story
 from alloyd.events.service import EventLog
+from alloyd.kit.clock import Clock
 from alloyd.log import get_logger
 from alloyd.principal import Principal
 from alloyd.wire.route import Call
@@ -20,6 +22,7 @@ from alloyd.wire.route import Call
 log = get_logger("alloyd.wire.stream")
 
 REVOKED = "the credential was revoked"
+EXPIRED = "the token expired"
 STOPPING = "the daemon stops"
 
 KINDS_MAX = 50
@@ -44,11 +47,12 @@ class StreamSettings:
 class Stream:
     """One open stream: its feed, and what is known of its connection."""
 
-    __slots__ = ("_transport", "_writing", "feed", "last_write", "principal_id", "sends_heartbeats")
+    __slots__ = ("_transport", "_writing", "expires_at", "feed", "last_write", "principal_id", "sends_heartbeats")
 
-    def __init__(self, feed: Feed, principal_id: str, request: web.Request, *, sends_heartbeats: bool) -> None:
+    def __init__(self, feed: Feed, principal: Principal, request: web.Request, *, sends_heartbeats: bool) -> None:
         self.feed = feed
-        self.principal_id = principal_id
+        self.principal_id = principal.id
+        self.expires_at = principal.expires_at
         self.sends_heartbeats = sends_heartbeats
         self.last_write = asyncio.get_running_loop().time()
         self._writing = False
@@ -92,8 +96,9 @@ class Stream:
 class Streams:
     """All open streams of the daemon."""
 
-    def __init__(self, event_log: EventLog, settings: StreamSettings | None = None) -> None:
+    def __init__(self, event_log: EventLog, settings: StreamSettings | None = None, clock: Clock | None = None) -> None:
         self.settings = settings or StreamSettings()
+        self._clock = clock or Clock()
         self._log = event_log
         self._open: dict[Stream, None] = {}
         self._by_principal: dict[str, int] = {}
@@ -111,7 +116,7 @@ class Streams:
         call: Call,
         org_ids: Collection[str],
         *,
-        run_id: str | None = None,
+        story: Story | None = None,
         kinds: frozenset[str] | None = None,
         sends_heartbeats: bool = True,
     ) -> Stream:
@@ -122,8 +127,8 @@ class Streams:
         """
         principal = call.who
         self._admit(principal)
-        reader = self._log.hub.open(org_ids, run_id=run_id, kinds=kinds, tag=principal.id)
-        stream = Stream(Feed(self._log, reader), principal.id, call.request, sends_heartbeats=sends_heartbeats)
+        reader = self._log.hub.open(org_ids, story=story, kinds=kinds, tag=principal.id)
+        stream = Stream(Feed(self._log, reader), principal, call.request, sends_heartbeats=sends_heartbeats)
         self._open[stream] = None
         self._by_principal[principal.id] = self._by_principal.get(principal.id, 0) + 1
         if self._timer is None:
@@ -177,7 +182,10 @@ class Streams:
         loop = asyncio.get_running_loop()
         now = loop.time()
         heartbeat_s = self.settings.heartbeat_s - self._tick_s
+        now_ms = self._clock.now_ms()
         for stream in list(self._open):
+            if stream.expires_at is not None and stream.expires_at <= now_ms:
+                stream.feed.reader.close(EXPIRED)
             stream.look_after(now, heartbeat_s)
         self._timer = loop.call_later(self._tick_s, self._tick)
 

@@ -12,7 +12,7 @@ from alloyd.db.migrate import migrate
 from alloyd.events import feed as feed_module
 from alloyd.events.feed import Feed
 from alloyd.events.hub import Hub
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import ManualClock
 
@@ -83,7 +83,7 @@ async def test_a_nudge_answers_with_nothing_even_in_the_midst_of_unwanted_histor
 async def test_what_comes_behind_the_terminal_event_is_left_out(log: EventLog) -> None:
     for live in (True, False):
         run_id = f"r{live}"
-        reader = log.hub.open({"a"}, run_id=run_id)
+        reader = log.hub.open({"a"}, story=Story("run", run_id))
         feed = Feed(log, reader)
         if not live:
             feed.replay()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from alloyd.events.hub import Hub, Reader
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 
 
 def made(id_: int, org_id: str = "a", kind: str = "job.done", run_id: str | None = None) -> Event:
@@ -39,7 +39,7 @@ def test_kinds(kinds: set[str] | None, kind: str, wanted: bool) -> None:
 def test_readers_get_their_organizations_and_runs_in_order() -> None:
     hub = Hub()
     one, both, narrow = hub.open({"a"}), hub.open({"a", "b"}), hub.open({"a"}, kinds=frozenset({"job.failed"}))
-    run, foreign_run = hub.open({"a"}, run_id="r"), hub.open({"b"}, run_id="r")
+    run, foreign_run = hub.open({"a"}, story=Story("run", "r")), hub.open({"b"}, story=Story("run", "r"))
     hub.publish([made(1), made(2, "b"), made(3, run_id="r"), made(4, "c"), made(5, kind="job.failed", run_id="other")])
     hub.publish([made(6, "b"), made(7, run_id="r")])
     assert (ids(one), ids(both), ids(narrow)) == ([1, 3, 5, 7], [1, 2, 3, 5, 6, 7], [5])
@@ -116,7 +116,7 @@ def test_closing_names_the_reason_once_and_only_the_tagged() -> None:
     hub = Hub()
     told: list[str] = []
     hub.watch_revocations(told.append)
-    mine = [hub.open({"a"}, tag="k"), hub.open({"a", "b"}, tag="k"), hub.open({"a"}, run_id="r", tag="k")]
+    mine = [hub.open({"a"}, tag="k"), hub.open({"a", "b"}, tag="k"), hub.open({"a"}, story=Story("run", "r"), tag="k")]
     other = hub.open({"a"}, tag="other")
     calls: list[str] = []
     mine[0].on_close = lambda: calls.append("closed")
@@ -128,7 +128,7 @@ def test_closing_names_the_reason_once_and_only_the_tagged() -> None:
 
 def test_released_readers_leave_nothing_behind() -> None:
     hub = Hub()
-    readers = [hub.open({"a"}), hub.open({"a", "b"}), hub.open({"a"}, run_id="r"), hub.open({"a"})]
+    readers = [hub.open({"a"}), hub.open({"a", "b"}), hub.open({"a"}, story=Story("run", "r")), hub.open({"a"})]
     assert hub.reader_count == 4
     for reader in (*readers, *readers):  # twice does no harm
         hub.release(reader)

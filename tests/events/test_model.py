@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 
 
 def test_an_event_is_encoded_once() -> None:
@@ -32,14 +34,19 @@ def test_a_payload_over_lines_comes_out_on_one(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "ends"),
+    ("of", "kind", "ends"),
     [
-        ("workflow.run.completed", True),
-        ("workflow.run.failed", True),
-        ("workflow.run.cancelled", True),
-        ("workflow.run.started", False),
-        ("workflow.node.failed", False),
+        ("run", "workflow.run.completed", True),
+        ("run", "workflow.run.failed", True),
+        ("run", "workflow.run.cancelled", True),
+        ("run", "workflow.run.started", False),
+        ("run", "workflow.node.failed", False),
+        ("run", "job.failed", False),
+        ("job", "job.completed", True),
+        ("job", "job.failed", True),
+        ("job", "job.started", False),
+        ("job", "workflow.run.completed", False),
     ],
 )
-def test_which_kinds_end_a_run(kind: str, ends: bool) -> None:
-    assert Event("a", kind, "s").ends_run is ends
+def test_which_kinds_end_a_story(of: Any, kind: str, ends: bool) -> None:
+    assert Event("a", kind, "s").ends(Story(of, "1")) is ends

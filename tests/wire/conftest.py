@@ -18,7 +18,7 @@ from alloyd.db import Database
 from alloyd.db.migrate import migrate
 from alloyd.errors import AlloydError, Code, not_found
 from alloyd.events.hub import Hub
-from alloyd.events.model import Event
+from alloyd.events.model import Event, Story
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import ManualClock
 from alloyd.principal import Kind, Principal, Role
@@ -29,7 +29,7 @@ from alloyd.wire.listener import Listener, ListenerSettings, start_tcp
 from alloyd.wire.openapi import build_document, render
 from alloyd.wire.route import PUBLIC, Call, Route
 from alloyd.wire.server import Server, WireLimits
-from alloyd.wire.sse import MEDIA_TYPE, stream_run_events
+from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams, StreamSettings
 from alloyd.wire.system.app import system_surface
 from alloyd.wire.system.health import Readiness
@@ -187,7 +187,7 @@ def _test_routes(daemon: list[Daemon], streams: Streams) -> list[Route]:
         return ended
 
     async def get_run_events(call: Call) -> web.StreamResponse:
-        return await stream_run_events(call, streams, call.param("id"), check_run)
+        return await stream_story(call, streams, Story("run", call.param("id")), check_run)
 
     async def create_greeting(call: Call) -> dict[str, str]:
         daemon[0].called.append("create_greeting")

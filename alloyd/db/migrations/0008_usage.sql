@@ -62,3 +62,31 @@ CREATE TABLE budgets (
     updated_by TEXT NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Jobs: runs of alloyd's own one-step workflow. What they ask for is in their metadata.
+CREATE INDEX runs_jobs ON runs (org_id, id) WHERE trigger_kind = 'job';
+CREATE INDEX runs_jobs_by_modality ON runs (org_id, json_extract(metadata, '$.modality'), id)
+    WHERE trigger_kind = 'job';
+CREATE INDEX runs_jobs_by_status ON runs (
+    org_id,
+    CASE state WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' WHEN 'cancelled' THEN 'failed'
+        WHEN 'running' THEN 'started' WHEN 'waiting' THEN 'started' ELSE 'pending' END,
+    id
+) WHERE trigger_kind = 'job';
+
+ALTER TABLE events ADD COLUMN job_id TEXT;
+CREATE INDEX events_by_job ON events (job_id) WHERE job_id IS NOT NULL;
+
+-- Files outside of the tree of folders, named by their ids; their contents are blobs like the tree's.
+CREATE TABLE assets (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    size INTEGER NOT NULL,        -- bytes
+    sha256 TEXT NOT NULL,
+    blob_id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX assets_by_org ON assets (org_id, id);

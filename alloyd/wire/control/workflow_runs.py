@@ -10,13 +10,14 @@ from aiohttp import web
 from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunState, RunView, StartRun, StepView
 from alloyd.domain.runs.service import RunService
 from alloyd.errors import bad_request
+from alloyd.events.model import Story
 from alloyd.kit.clock import parse_rfc3339, rfc3339
 from alloyd.principal import Principal
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
-from alloyd.wire.sse import MEDIA_TYPE, stream_run_events
+from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
 
 _ENCODE = msgspec.json.encode
@@ -143,13 +144,14 @@ class RunRoutes:
         """End a run now."""
         return _detail(await self._runs.cancel(call.who, call.param("id")))
 
-    async def stream_events(self, call: Call) -> web.StreamResponse:
+    async def stream_events(self, call: Call) -> web.StreamResponse | None:
         """The run's events: its history, then live, until it has ended."""
 
         async def check_run(principal: Principal, run_id: str) -> bool:
             return (await self._runs.find_state(principal, run_id)) in ENDED
 
-        return await stream_run_events(call, self._streams, call.param("id"), check_run, call.query.last_event_id)
+        story = Story("run", call.param("id"))
+        return await stream_story(call, self._streams, story, check_run, call.query.last_event_id)
 
 
 def _time(text: str | None, field: str) -> int | None:
