@@ -42,6 +42,7 @@ class Client:
 
     def __init__(self, socket: Path, org: str | None, *, offline: bool) -> None:
         self.offline = offline
+        self.org = org
         headers = {} if org is None else {OPERATOR_ORG_HEADER: org}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path=str(socket), limit=0),

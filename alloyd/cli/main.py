@@ -13,7 +13,19 @@ from typing import Any, TextIO
 
 import click
 
-from alloyd.cli import completion, configuration, docs, doctor, init, maintenance, restore, serve, status
+from alloyd.cli import (
+    bench,
+    completion,
+    configuration,
+    docs,
+    doctor,
+    init,
+    maintenance,
+    restore,
+    serve,
+    status,
+    torture,
+)
 from alloyd.cli.errors import (
     DONE,
     INTERRUPTED,
@@ -26,7 +38,7 @@ from alloyd.cli.errors import (
     Refused,
     Unsuccessful,
 )
-from alloyd.cli.live import backup, events, key, org, run, storage, user, workflow
+from alloyd.cli.live import audit, backup, events, key, org, run, storage, token, user, workflow
 from alloyd.cli.options import Command, Group, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.cli.version import version_line, versions
@@ -65,13 +77,17 @@ COMMANDS: Sequence[click.Command] = (
     org.group,
     user.group,
     key.group,
+    token.group,
     workflow.group,
     run.group,
     storage.group,
     events.group,
+    audit.group,
     backup.command,
     restore.command,
     maintenance.command,
+    bench.command,
+    torture.command,
     docs.command,
     completion.command,
     show_version,

@@ -15,6 +15,8 @@ OPEN = {
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 
+_CONSTANTS = ("'", "PUBLIC", "SIGNED_IN", "OPERATOR", "PLATFORM_ADMIN", "Action.", "principal.")
+
 
 def route_calls(source) -> Iterator[tuple[ast.Call, str, str | None]]:
     """Each ``Route(...)`` of a module with the source text of its path and permission."""
@@ -32,7 +34,7 @@ def permission_faults(source) -> list[str]:
         place = f"{source.module}, line {call.lineno}: {path}"
         if permission is None:
             faults.append(f"{place} declares no permission")
-        elif not permission.startswith(("'", "PUBLIC", "SIGNED_IN", "OPERATOR", "Action.", "principal.")):
+        elif not permission.startswith(_CONSTANTS):
             faults.append(f"{place}: {permission} is not a constant")
     return faults
 

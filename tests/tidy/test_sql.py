@@ -29,6 +29,13 @@ BUILT: Mapping[str, str] = {
 
 # Statements on an organization's table without an organization, and why that is right.
 WITHOUT_ORG: Mapping[str, str] = {
+    "alloyd.domain.audit.store.find_last_seq": "the chain is one for the installation",
+    "alloyd.domain.audit.store.find_first_seq": "the chain is one for the installation",
+    "alloyd.domain.audit.store.find_hash": "the chain is one for the installation",
+    "alloyd.domain.audit.store.find_prune_end": "retention deletes the oldest rows, whosever",
+    "alloyd.domain.audit.store.prune": "retention deletes the oldest rows, whosever",
+    "alloyd.domain.audit.store.list_chain": "the whole chain, to check it",
+    "alloyd.domain.audit.store.list_page": "the log of the whole installation, for its administrators",
     "alloyd.domain.authz.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
     "alloyd.domain.invitations.store.find_org_id": "finds the organization that an id belongs to; no more is told",
     "alloyd.domain.invitations.store.find_with_hash": "who accepts is in no organization yet; the token is checked",

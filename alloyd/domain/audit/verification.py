@@ -92,7 +92,12 @@ class _Check:
                 raise _Broken(self.seq + 1, "the note of where the chain ends is gone")
             self.ends = ends
             if ends.pruned_seq > self.seq:
-                self._begin_behind(conn, ends)
+                self._begin_behind(ends)
+            first = store.find_first_seq(conn)
+            if first is not None and first <= ends.pruned_seq:
+                raise _Broken(
+                    first, f"the row stands before the beginning of the chain, which is {ends.pruned_seq + 1}"
+                )
             rows = store.list_chain(conn, self.seq, PAGE_ROWS)
         finally:
             conn.execute("ROLLBACK")
@@ -103,10 +108,8 @@ class _Check:
         self._check_end()
         return False
 
-    def _begin_behind(self, conn: sqlite3.Connection, ends: Ends) -> None:
+    def _begin_behind(self, ends: Ends) -> None:
         """Go on behind what retention has deleted; a row of the chain has to tell of that."""
-        if store.count_below(conn, ends.pruned_seq):
-            raise _Broken(ends.pruned_seq, "a row stands where all were deleted by retention")
         self.seq, self._hash = ends.pruned_seq, ends.pruned_hash
         self._owed = pruned_target(ends.pruned_seq)
 
