@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from alloyd.db.examine import open_beside
+from alloyd.db.examine import open_beside, snapshot
 from alloyd.domain.audit import store
 from alloyd.domain.audit.model import NO_HASH, PRUNED, Ends, Row, hash_of
 
@@ -85,22 +85,13 @@ class _Check:
 
     def take(self, conn: sqlite3.Connection) -> bool:
         """Check the next page; False when it was the last one."""
-        conn.execute("BEGIN")
-        try:
+        with snapshot(conn):
             ends = store.load_ends(conn)
+            first = store.find_first_seq(conn)
             if ends is None:
                 raise _Broken(self.seq + 1, "the note of where the chain ends is gone")
-            self.ends = ends
-            if ends.pruned_seq > self.seq:
-                self._begin_behind(ends)
-            first = store.find_first_seq(conn)
-            if first is not None and first <= ends.pruned_seq:
-                raise _Broken(
-                    first, f"the row stands before the beginning of the chain, which is {ends.pruned_seq + 1}"
-                )
+            self._take_over(ends, first)
             rows = store.list_chain(conn, self.seq, PAGE_ROWS)
-        finally:
-            conn.execute("ROLLBACK")
         for row in rows:
             self._check_row(row)
         if len(rows) == PAGE_ROWS:
@@ -108,10 +99,14 @@ class _Check:
         self._check_end()
         return False
 
-    def _begin_behind(self, ends: Ends) -> None:
-        """Go on behind what retention has deleted; a row of the chain has to tell of that."""
-        self.seq, self._hash = ends.pruned_seq, ends.pruned_hash
-        self._owed = pruned_target(ends.pruned_seq)
+    def _take_over(self, ends: Ends, first: int | None) -> None:
+        """Look to where the chain reaches now; what retention has deleted, a row has to tell of."""
+        self.ends = ends
+        if ends.pruned_seq > self.seq:
+            self.seq, self._hash = ends.pruned_seq, ends.pruned_hash
+            self._owed = pruned_target(ends.pruned_seq)
+        if first is not None and first <= ends.pruned_seq:
+            raise _Broken(first, f"the row stands before the beginning of the chain, which is {ends.pruned_seq + 1}")
 
     def _check_row(self, row: Row) -> None:
         seq = row[0]
