@@ -131,8 +131,8 @@ def fault_of_secret(scheme: Scheme, secret: str) -> str | None:
     """Why ``secret`` can't be one of the scheme's, in words for its owner; None when it can."""
     if not SECRET_CHARS_MIN <= len(secret) <= SECRET_CHARS_MAX:
         return f"{SECRET_CHARS_MIN} to {SECRET_CHARS_MAX} characters are wanted"
-    if any(not "!" <= char <= "~" for char in secret):
-        return "visible ASCII characters without spaces are wanted"
+    if any(not " " <= char <= "~" for char in secret) or secret != secret.strip():
+        return "visible ASCII characters are wanted"
     if scheme == "standard":
         try:
             base64.b64decode(secret.removeprefix(_STANDARD_PREFIX), validate=True)

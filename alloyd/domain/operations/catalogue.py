@@ -7,6 +7,10 @@ from typing import Any
 import msgspec
 
 from alloyd.domain.operations import (
+    ai_embed,
+    ai_execute,
+    ai_generate,
+    email_send,
     event_emit,
     http_request,
     storage_delete,
@@ -15,14 +19,18 @@ from alloyd.domain.operations import (
     storage_write,
     text_transform_basic,
     transform,
+    webhook_send,
     workflow_branch,
+    workflow_call,
     workflow_delay,
     workflow_fan_in,
     workflow_fan_out,
     workflow_finish,
+    workflow_foreach,
     workflow_merge_context,
     workflow_noop,
     workflow_validate_context,
+    workflow_wait_event,
 )
 from alloyd.domain.operations.model import Operation
 from alloyd.domain.operations.schema import schema_of
@@ -33,7 +41,10 @@ OPERATIONS: tuple[Operation, ...] = (
     workflow_branch.OPERATION,
     workflow_fan_out.OPERATION,
     workflow_fan_in.OPERATION,
+    workflow_foreach.OPERATION,
+    workflow_call.OPERATION,
     workflow_delay.OPERATION,
+    workflow_wait_event.OPERATION,
     workflow_finish.OPERATION,
     workflow_merge_context.OPERATION,
     workflow_validate_context.OPERATION,
@@ -41,10 +52,15 @@ OPERATIONS: tuple[Operation, ...] = (
     text_transform_basic.OPERATION,
     http_request.OPERATION,
     event_emit.OPERATION,
+    webhook_send.OPERATION,
+    email_send.OPERATION,
     storage_read.OPERATION,
     storage_write.OPERATION,
     storage_list.OPERATION,
     storage_delete.OPERATION,
+    ai_generate.OPERATION,
+    ai_embed.OPERATION,
+    ai_execute.OPERATION,
 )
 
 _BY_NAME = {operation.name: operation for operation in OPERATIONS}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
+from alloyd.domain.providers.service import Gateway
+from alloyd.domain.webhooks.model import Destination
 from alloyd.egress import Outbound
+from alloyd.egress.smtp import Mailer
 from alloyd.events.model import Event
 from alloyd.kit.clock import Clock
+from alloyd.kit.expressions import Template
 from alloyd.principal import Principal
 
 
@@ -61,7 +65,86 @@ class WaitUntil:
     output: Any = None
 
 
-Outcome = Done | WaitUntil
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A run's place by its workflow's concurrency key: ``limit`` runs hold one at a time. ``restarts``: a new run
+    ends the oldest instead of waiting for its place."""
+
+    name: str
+    limit: int
+    restarts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A workflow's version, or inline nodes of the own one (``scope``), that a step starts as child runs.
+
+    ``find_slot(payload)`` tells the place that a run with this payload needs; None when it needs none.
+    """
+
+    workflow_id: str
+    version: int
+    steps_total: int
+    deadline_ms: int | None = None
+    scope: str | None = None
+    find_slot: Callable[[Any], Slot | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """The step starts one run of ``target``, in the commit that records it; ``waits``: and waits for its end."""
+
+    target: Target
+    payload: Any
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The step starts a run of ``target`` for each item, ``concurrency`` at a time, and waits for all of them.
+
+    ``inputs`` are what the runs are started with, the item where it is None. ``collect``: the output is the list of
+    theirs.
+    """
+
+    target: Target
+    items: Sequence[Any]
+    inputs: Sequence[Any] | None
+    concurrency: int
+    on_error: str
+    collect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForEvent:
+    """The step waits for an event of the organization, or for a signal.
+
+    ``match`` is what the event's payload has to hold; ``asks``: the config's expression ``match`` decides.
+    ``fire_at_ms`` (since the epoch) is when the step gives up, as ``on_timeout`` says (``fail``, ``continue``).
+    """
+
+    event: str
+    match: Any
+    asks: bool
+    fire_at_ms: int | None
+    on_timeout: str
+
+
+Outcome = Done | WaitUntil | StartChild | Spread | WaitForEvent
+
+
+class StepWorkflows(Protocol):
+    """The organization's workflows as an operation may start them (domain/workflows has it)."""
+
+    async def get_target(self, org_id: str, id_or_name: str, version: int | None) -> Target:
+        """The newest published version, or the named one; ``not_found`` when there is none that runs."""
+
+
+class StepWebhooks(Protocol):
+    """The organization's outgoing webhooks as an operation may use them (domain/webhooks has it)."""
+
+    async def get_destination(self, principal: Principal, webhook_id: str) -> Destination:
+        """Where one leads and what signs for it; ``not_found``, ``conflict`` when it is disabled."""
 
 
 class StepFiles(Protocol):
@@ -107,6 +190,12 @@ class Services:
     clock: Clock
     output_bytes_max: int = 1024 * 1024
     file_bytes_max: int = 10 * 1024 * 1024  # what storage takes as one file
+    workflows: StepWorkflows | None = None
+    call_depth_max: int = 16
+    foreach_items_max: int = 10_000
+    webhooks: StepWebhooks | None = None
+    mailer: Mailer | None = None
+    gateway: Gateway | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +205,8 @@ class StepContext:
     ``idempotency_key`` is the same at every attempt and after a restart. ``inputs`` are the definition's ``inputs``
     resolved from the run's context. ``depends_on`` and ``dependents`` are the keys of the steps before and after.
     ``started_by`` is the id of the principal who started the run, ``trigger_kind`` how (``api``, ``control``, ...).
+    ``depth`` counts the runs above this one. ``deferred`` are config fields that the operation renders itself,
+    ``inner`` what its inline nodes became.
     """
 
     services: Services
@@ -131,6 +222,9 @@ class StepContext:
     dependents: tuple[str, ...] = ()
     started_by: str = ""
     trigger_kind: str = ""
+    depth: int = 0
+    deferred: Mapping[str, Template] = field(default_factory=dict)
+    inner: Target | None = None
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -159,6 +253,14 @@ class Operation:
     milliseconds) and ``execute`` is given. ``expressions`` names config fields that may be written as a bare
     expression, without braces. ``check`` tells what the schema can't, such as "exactly one of these"; it gets the
     config before or after rendering and must leave alone what still is a template.
+
+    ``deferred`` names config fields that are compiled with these further names, but not rendered with the config: the
+    operation gets them in ``StepContext.deferred`` (contract: workflows, "Expressions", `item` and `index`). Those of
+    them in ``deferred_texts`` only when they are a text, which is an expression. ``check_whole`` is ``check`` for the
+    definition alone, where these fields are there.
+    ``inline`` is a config field that holds nodes, whose expressions know ``inline_names`` besides their own.
+    ``waits``: the step may wait for other runs or events, so that a run's end has more to clear away.
+    ``secrets`` are the dotted paths of config fields whose text is stored sealed and never shown.
     """
 
     name: str
@@ -169,6 +271,13 @@ class Operation:
     expressions: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], list[Fault]] | None = None
+    deferred: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    deferred_texts: frozenset[str] = frozenset()
+    check_whole: Callable[[Mapping[str, Any]], list[Fault]] | None = None
+    inline: str | None = None
+    inline_names: frozenset[str] = frozenset()
+    waits: bool = False
+    secrets: tuple[str, ...] = ()
 
     @property
     def pure(self) -> bool:
