@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 
@@ -36,7 +36,7 @@ class OutboundStream:
         # What describes the packed body would be wrong about the unpacked one.
         self.headers = headers.without("content-encoding", "content-length") if self._decoder.decodes else headers
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """The body, unpacked, as it arrives; can be taken once.
 
         Raises EgressError ``too_large`` past the request's ``response_bytes_max``, ``timeout`` when its time or
@@ -51,7 +51,7 @@ class OutboundStream:
         """The whole body at once; raises as :meth:`chunks`."""
         return b"".join([chunk async for chunk in self.chunks()])
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes]:
         received = unpacked = 0
         most = self._bounds.response_bytes_max
         while data := await self._receive():

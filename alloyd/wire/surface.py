@@ -72,8 +72,8 @@ class BoundRoute:
 
     @property
     def takes_ticket(self) -> bool:
-        """Whether a browser may open this with a one-time ticket: the streams of events."""
-        return self.route.streams in TICKET_STREAMS
+        """Whether a browser may open this with a one-time ticket: the streams of events, which are read by GET."""
+        return self.route.method == "GET" and self.route.streams in TICKET_STREAMS
 
     @property
     def path(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -69,12 +69,12 @@ class AnthropicProvider:
         found = await self._upstream.ask_json(_PATH, wire.messages_body(model, prompt, streams=False))
         return wire.read_message(found, model, prompt, used)
 
-    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncIterator[Delta]:
+    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncGenerator[Delta]:
         """The answer in pieces."""
         used.input_tokens = first_guess(prompt).input_tokens
         reading = _Reading(model, used, as_text=wire.wants_json(prompt))
         events = self._upstream.events(_PATH, wire.messages_body(model, prompt, streams=True))
-        async with aclosing(events) as following:  # type: ignore[type-var]  # an async generator
+        async with aclosing(events) as following:
             async for event in following:
                 for delta in reading.take(decode_object(event.data)):
                     yield delta

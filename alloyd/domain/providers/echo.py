@@ -8,7 +8,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
@@ -74,7 +74,7 @@ class EchoProvider:
                 return Answer(output if delta.output is None else delta.output, delta.used, delta.model)
         raise AssertionError("a stream ends with Finished")
 
-    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncIterator[Delta]:
+    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncGenerator[Delta]:
         """A word at a time."""
         used.told = True
         if prompt.modality != TEXT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -72,7 +72,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """A configured provider. ``models`` empty: any model, as long as it is named together with the provider.
+    """A configured provider. ``open``: beside ``models`` it is asked for any that is named together with it.
 
     ``free``: a model without a price costs nothing (it runs on the operator's own machine).
     """
@@ -85,6 +85,7 @@ class ProviderSettings:
     timeout_s: float = 600.0
     first_byte_timeout_s: float = 60.0
     free: bool = False
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ class ProviderFault(Exception):  # noqa: N818 - a fault of one provider, of whic
     """One provider's failure. ``message`` is for the caller, bounded and without secrets.
 
     ``retryable``: another provider may do better, and this one later. ``refused``: the provider understood and said
-    no. ``retry_after_ms`` is what it asked for. ``unhealthy``: it counts against the model's health.
+    no. ``retry_after_ms`` is what it asked for, ``status`` the HTTP status it answered with.
     """
 
     def __init__(
@@ -250,5 +251,5 @@ class Provider(Protocol):
     async def execute(self, model: Model, prompt: Prompt) -> Answer:
         """The whole answer. Raises ProviderFault."""
 
-    def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncIterator[Delta]:
+    def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncGenerator[Delta]:
         """The answer in pieces, the last of them ``Finished``; keeps ``used`` up to date. Raises ProviderFault."""

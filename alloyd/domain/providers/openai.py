@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -83,7 +83,7 @@ class OpenAIProvider:
         media_type = _AUDIO_TYPES[prompt.params.get("format", "mp3")]
         return Answer({"audio": base64.b64encode(content).decode(), "media_type": media_type}, used, model.id)
 
-    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncIterator[Delta]:
+    async def stream(self, model: Model, prompt: Prompt, used: Used) -> AsyncGenerator[Delta]:
         """The text in pieces; other modalities in one."""
         if prompt.modality != TEXT:
             answer = await self.execute(model, prompt)
@@ -93,7 +93,7 @@ class OpenAIProvider:
         _copy(first_guess(prompt), used)
         reading = _Reading(model, used)
         events = self._upstream.events("/chat/completions", self._chat(model, prompt, streams=True))
-        async with aclosing(events) as following:  # type: ignore[type-var]  # an async generator
+        async with aclosing(events) as following:
             async for event in following:
                 if event.data == b"[DONE]":
                     reading.done = True

@@ -8,7 +8,6 @@ from typing import Final
 
 from alloyd.domain.providers.health import Health
 from alloyd.domain.providers.model import ECHO, FREE, Execute, Model, Provider, canonical_modality
-from alloyd.domain.providers.prices import known_models
 from alloyd.errors import AlloydError, bad_request, not_found
 
 MODEL_CHARS_MAX: Final = 200
@@ -85,11 +84,10 @@ def _matching(provider: Provider, modality: str, named: bool, model_id: str | No
     if model_id is None:
         return listed
     exact = [model for model in listed if model.id == model_id]
-    if exact or not named or provider.settings.models:
+    if exact or not named or not provider.settings.open:
         return exact
-    # Without a list of its own a provider is asked for whatever is named.
-    known = known_models(provider.settings.kind).get(model_id)
-    return [_priced(provider, known or Model(model_id, modalities=(modality,)))]
+    # Without a list of the operator's a provider is asked for whatever is named.
+    return [_priced(provider, Model(model_id, modalities=(modality,)))]
 
 
 def _order(one: Candidate, health: Health, now_ms: int) -> tuple[int, int, int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -142,9 +142,8 @@ class Gateway:
         )
         used = sorted({modality for one in served for modality in one.model.modalities} & provider.modalities)
         healthy = not served or any(one.healthy for one in served)
-        is_open = not served
         return ProviderView(
-            settings.id, settings.kind, tuple(used or sorted(provider.modalities)), served, healthy, is_open
+            settings.id, settings.kind, tuple(used or sorted(provider.modalities)), served, healthy, settings.open
         )
 
     def estimate(self, principal: Principal, request: Execute) -> Estimate:
@@ -189,7 +188,7 @@ class Gateway:
 
     async def stream(
         self, principal: Principal, request: Execute, streamed: Streamed, origin: Origin = NOWHERE
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta]:
         """The answer in pieces, ``Finished`` the last; its usage record is durable before that is given.
 
         Raises as :meth:`execute`; after the first piece only ``upstream_failed``. Closing it cancels the call, and
@@ -203,7 +202,7 @@ class Gateway:
                 begun = False
                 try:
                     pieces = candidate.provider.stream(candidate.model, prompt, attempt.used)
-                    async with aclosing(pieces) as following:  # type: ignore[type-var]  # an async generator
+                    async with aclosing(pieces) as following:
                         async for delta in following:
                             if not begun:
                                 begun = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ class Upstream:
         """As :meth:`ask`, decoded."""
         return decode_object(await self.ask(path, body))
 
-    async def events(self, path: str, body: Any) -> AsyncIterator[ServerEvent]:
+    async def events(self, path: str, body: Any) -> AsyncGenerator[ServerEvent]:
         """The events of a successful answer as they come. Raises ProviderFault; leaving early hangs up."""
         settings = self._settings
         request = self._request(path, body, settings.timeout_s, STREAM_BYTES_MAX, settings.first_byte_timeout_s)
@@ -59,7 +59,7 @@ class Upstream:
                 if kind != "text/event-stream":
                     raise bad_answer(f"the answer is {kind[:60] or 'of no type'}, not a stream of events")
                 parser = EventParser()
-                async with aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]  # an async generator
+                async with aclosing(stream.chunks()) as chunks:
                     async for chunk in chunks:
                         for event in parser.feed(chunk):
                             yield event
@@ -120,7 +120,7 @@ class Upstream:
 async def _beginning(stream: OutboundStream) -> bytes:
     kept = b""
     try:
-        async with aclosing(stream.chunks()) as chunks:  # type: ignore[type-var]  # an async generator
+        async with aclosing(stream.chunks()) as chunks:
             async for chunk in chunks:
                 kept += chunk[: ERROR_BODY_BYTES_MAX - len(kept)]
                 if len(kept) >= ERROR_BODY_BYTES_MAX:
