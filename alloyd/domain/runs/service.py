@@ -95,15 +95,21 @@ class RunService:
     # -- starting --------------------------------------------------------------------------------------------
 
     async def start(
-        self, principal: Principal, command: StartRun, once: Once | None = None, run_id: str | None = None
+        self,
+        principal: Principal,
+        command: StartRun,
+        once: Once | None = None,
+        run_id: str | None = None,
+        runnable: Runnable | None = None,
     ) -> Started:
         """Queue a run of the workflow's newest published version; durable when this returns.
 
-        ``once`` is an idempotency key: a second start with it gives the first run. Raises ``not_found`` for an
+        ``once`` is an idempotency key: a second start with it gives the first run. ``runnable`` is what is run, where
+        it is at hand. Raises ``not_found`` for an
         unknown workflow or one with nothing to run, ``rate_limited`` over the organization's rate or queue limit,
         ``unavailable`` when the disk is nearly full. Emits ``workflow.run.queued``. Contract: private, "Trigger".
         """
-        runnable = self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
+        runnable = runnable or self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
         if runnable is None:
             runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
         org_id, run_id = principal.org_id, run_id or new_id()
@@ -282,6 +288,7 @@ class RunService:
             command.payload,
             command.context,
             command.metadata,
+            told=command.told,
         )
 
     def _deadline_ms(self, graph: Graph) -> int:
@@ -298,6 +305,7 @@ class RunService:
         runs = [new for new, _runnable in items]
         store.insert_runs(tx, runs, first_seq)
         tx.outbox.extend(_event(new.org_id, _QUEUED, new.id, new.workflow_id) for new in runs)
+        tx.outbox.extend(event for new in runs for event in new.told)
         now = tx.now
 
         def accept() -> None:
