@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import msgspec
 
 from alloyd.db import Database, GroupedWrite, Tx
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
-from alloyd.domain.runs import machine, store
+from alloyd.domain.operations.model import Slot
+from alloyd.domain.orgs import service as orgs
+from alloyd.domain.runs import machine, store, store_waits
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
     ENDED,
@@ -26,7 +31,7 @@ from alloyd.domain.runs.model import (
     StepView,
 )
 from alloyd.domain.runs.queue import Seed
-from alloyd.domain.runs.recording import end_from_outside
+from alloyd.domain.runs.recording import NOTHING
 from alloyd.domain.runs.store import NewRun
 from alloyd.domain.runs.worker import Engine
 from alloyd.domain.workflows.model import Graph, Runnable
@@ -78,19 +83,28 @@ class RunService:
         self._disk_guard = disk_guard
         self._buckets: dict[str, _Bucket] = {}
         self._coming: dict[str, set[str]] = {}  # by organization: runs admitted, but not in the engine's queue yet
-        self._next_seq = 0
-        self._starts: GroupedWrite[tuple[NewRun, Runnable], Started] = GroupedWrite(
+        self._archived: set[str] = set()  # organizations; also of an archiving that was rolled back, so ask the table
+        self._starts: GroupedWrite[tuple[NewRun, Runnable], Started | AlloydError] = GroupedWrite(
             database, self._write_starts, _find_target
         )
         engine.end_overdue = self._end_overdue
+        engine.end_child = self._end_child
+        self.set_bounds(settings)
 
     async def open(self) -> None:
-        """Read where the order of starts goes on; before the first start."""
-        self._next_seq = await self._database.read(store.find_last_seq) + 1
+        """Read where the order of starts goes on, and where none may start; before the first start."""
+        await self._engine.recorder.open(self._database)
+        self._archived = await self._database.read(orgs.list_archived)
 
     def set_bounds(self, settings: RunSettings) -> None:
         """Change the organizations' bounds."""
         self._settings = settings
+        self._engine.queued_per_org_max = settings.queued_per_org_max
+        self._engine.recorder.run_deadline_ms = settings.run_deadline_ms
+
+    def close_org(self, tx: Tx, org_id: str) -> None:
+        """In the transaction that archives an organization: no run starts there any more. What runs may end."""
+        self._archived.add(org_id)
 
     # -- starting --------------------------------------------------------------------------------------------
 
@@ -119,7 +133,13 @@ class RunService:
                 if refusal is not None:
                     raise refusal
                 new = self._new_run(principal, command, runnable, run_id, queued=True)
-                return await self._starts.submit((new, runnable))
+                if new.slot is None:
+                    return _started(await self._starts.submit((new, runnable)))
+                await self.warm_slot(org_id, new.slot)
+                return await self._database.write(lambda tx: self.write_start(tx, new, runnable))
+            if runnable.graph.mode is not None:
+                slot = self._new_run(principal, command, runnable, run_id, queued=True).slot
+                await self.warm_slot(org_id, slot)
             started = await self._database.write(
                 lambda tx: self._start_once(tx, principal, command, runnable, once, run_id, refusal)
             )
@@ -147,7 +167,7 @@ class RunService:
         if refusal is not None:
             raise refusal
         new = self._new_run(principal, command, runnable, run_id, queued=True)
-        (started,) = self._write_starts(tx, [(new, runnable)])
+        started = self.write_start(tx, new, runnable)
         idempotency.remember_made(tx, principal.org_id, once, started.run_id)
         return started
 
@@ -160,12 +180,26 @@ class RunService:
         last commit, not to its rate. Raises ``rate_limited`` and ``unavailable`` as :meth:`start`.
         """
         self._disk_guard()
-        if self._engine.queue.queued_of(principal.org_id) >= self._settings.queued_per_org_max:
+        if self._engine.queued_of(principal.org_id) >= self._settings.queued_per_org_max:
             raise self._queue_is_full()
         new = self._new_run(principal, command, runnable, new_id(), queued=True)
         new.trigger_depth = trigger_depth
+        return self.write_start(tx, new, runnable)
+
+    def write_start(self, tx: Tx, new: NewRun, runnable: Runnable) -> Started:
+        """One start in a transaction of its own. Raises ``conflict`` where the organization is archived."""
         (started,) = self._write_starts(tx, [(new, runnable)])
-        return started
+        return _started(started)
+
+    async def warm_slot(self, org_id: str, slot: Slot | None) -> None:
+        """Have at hand, for the writer, the graphs of the runs that a new one with this place may end."""
+        if slot is None or not slot.restarts:
+            return
+        for _id, workflow_id, version, _scope in await self._database.read(
+            lambda conn: store_waits.list_slot(conn, org_id, slot.name)
+        ):
+            with contextlib.suppress(AlloydError):
+                await self._workflows.get_graph(org_id, workflow_id, version)
 
     def find_trigger_depth(self, tx: Tx, org_id: str, run_id: str) -> int:
         """How many runs, each started by an event of the one before, led to this one; 0 for one that is gone."""
@@ -186,7 +220,8 @@ class RunService:
             if refusal is not None:
                 raise refusal
             new = self._new_run(principal, command, runnable, run_id, queued=False)
-            store.insert_runs(tx, [new], self._take_seqs(1))
+            self._refuse_archived(tx, org_id)
+            store.insert_runs(tx, [new], self._engine.recorder.take_seqs(1))
             tx.emit(_event(org_id, "workflow.run.created", run_id, new.workflow_id))
             idempotency.remember_made(tx, org_id, once, run_id)
             return run_id
@@ -203,18 +238,26 @@ class RunService:
         if run.state is not RunState.PENDING:
             raise _not_pending(run)
         graph = await self._workflows.get_graph(org_id, run.workflow_id, run.version)
+        slot = None
+        if graph.mode is not None:
+            slot = graph.mode.find_slot(run.workflow_id, {"trigger": run.payload, "context": run.context})
+            await self.warm_slot(org_id, slot)
         refusal = self._admit(org_id, run_id)
         if refusal is not None:
             raise refusal
 
         def write(tx: Tx) -> None:
             deadline_at = tx.now + self._deadline_ms(graph)
+            self._refuse_archived(tx, org_id)
             if not store.mark_queued(tx, org_id, run_id, deadline_at):
                 raise _not_pending(store.find_run(tx.conn, org_id, run_id))
             tx.emit(_event(org_id, _QUEUED, run_id, run.workflow_id))
+            recorder = self._engine.recorder
+            ready = slot is None or recorder.enter(tx, org_id, run_id, recorder.take_seqs(1), slot, deadline_at)
 
             def accept() -> None:
-                self._engine.accept_known(org_id, run_id, deadline_at)
+                if ready:
+                    self._engine.accept_known(org_id, run_id, deadline_at)
                 self._forget_coming(org_id, run_id)
 
             tx.after_commit(accept)
@@ -232,7 +275,7 @@ class RunService:
         except AlloydError as error:
             return error
         coming = self._coming.setdefault(org_id, set())
-        if self._engine.queue.queued_of(org_id) + len(coming) >= self._settings.queued_per_org_max:
+        if self._engine.queued_of(org_id) + len(coming) >= self._settings.queued_per_org_max:
             return self._queue_is_full()
         refusal = self._take_token(org_id)
         if refusal is None:
@@ -275,6 +318,11 @@ class RunService:
     def _new_run(
         self, principal: Principal, command: StartRun, runnable: Runnable, run_id: str, *, queued: bool
     ) -> NewRun:
+        mode, slot = runnable.graph.mode, None
+        if mode is not None and queued:
+            decode = msgspec.json.decode
+            names = {"trigger": decode(command.payload), "context": decode(command.context)}
+            slot = mode.find_slot(runnable.workflow_id, names)
         return NewRun(
             run_id,
             principal.org_id,
@@ -288,30 +336,51 @@ class RunService:
             command.payload,
             command.context,
             command.metadata,
+            slot=slot,
             told=command.told,
         )
 
     def _deadline_ms(self, graph: Graph) -> int:
         return graph.run_deadline_ms or self._settings.run_deadline_ms
 
-    def _take_seqs(self, count: int) -> int:
-        first = self._next_seq  # on the writer's thread only
-        self._next_seq += count
-        return first
+    def _refuse_archived(self, tx: Tx, org_id: str) -> None:
+        if org_id in self._archived:
+            orgs.require_active(tx, org_id)
 
-    def _write_starts(self, tx: Tx, items: list[tuple[NewRun, Runnable]]) -> list[Started]:
-        """On the writer's thread: all starts that waited, in one go."""
-        first_seq = self._take_seqs(len(items))
+    def _write_starts(self, tx: Tx, items: list[tuple[NewRun, Runnable]]) -> list[Started | AlloydError]:
+        """On the writer's thread: all starts that waited, in one go; those of archived organizations are refused."""
+        if not self._archived:
+            return [*self._write_allowed(tx, items)]
+        results: list[Started | AlloydError] = []
+        for item in items:
+            try:
+                self._refuse_archived(tx, item[0].org_id)
+                results.extend(self._write_allowed(tx, [item]))
+            except AlloydError as error:
+                results.append(error)
+        return results
+
+    def _write_allowed(self, tx: Tx, items: list[tuple[NewRun, Runnable]]) -> list[Started]:
+        recorder = self._engine.recorder
+        first_seq = recorder.take_seqs(len(items))
         runs = [new for new, _runnable in items]
         store.insert_runs(tx, runs, first_seq)
         tx.outbox.extend(_event(new.org_id, _QUEUED, new.id, new.workflow_id) for new in runs)
         tx.outbox.extend(event for new in runs for event in new.told)
         now = tx.now
+        held_back = {
+            new.id
+            for seq, new in enumerate(runs, start=first_seq)
+            if new.slot is not None and not recorder.enter(tx, new.org_id, new.id, seq, new.slot, now + new.deadline_ms)
+        }
 
         def accept() -> None:
             self._engine.note_group(len(items))
             for seq, (new, runnable) in enumerate(items, start=first_seq):
                 self._forget_coming(new.org_id, new.id)
+                if new.id in held_back:
+                    self._engine.scheduler.add_deadline(now + new.deadline_ms)
+                    continue
                 if self._engine.counts_only(new.org_id, now + new.deadline_ms):
                     continue
                 seed = Seed(
@@ -375,7 +444,7 @@ class RunService:
             raise not_found(_WHAT)
         view = stored.view
         try:
-            graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version)
+            graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version, view.scope)
         except AlloydError:  # what can't run any more can still be looked at
             return RunDetail(view, [_step_view(step, "") for step in stored.steps.values()])
         untouched = StepState.SKIPPED if view.state in ENDED else StepState.WAITING
@@ -419,21 +488,26 @@ class RunService:
             if error.code not in (Code.CONFLICT, Code.NOT_FOUND):  # it ended by itself a moment before
                 raise
 
+    async def _end_child(self, org_id: str, run_id: str) -> None:
+        with contextlib.suppress(AlloydError):
+            await self._end(org_id, run_id, lambda run, now: machine.cancel_run(run, now, "the run above it has ended"))
+
     async def _end(self, org_id: str, run_id: str, end: Callable[[Run, int], None]) -> None:
         view = await self._database.read(lambda conn: store.find_run(conn, org_id, run_id))
         if view is None:
             raise not_found(_WHAT)
         try:
-            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version)
+            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version, view.scope)
         except AlloydError:
-            graph = Graph({}, (), (), ())  # even what can't run any more can be ended
+            graph = NOTHING  # even what can't run any more can be ended
+        recorder = self._engine.recorder
+        await self._database.write(lambda tx: recorder.end_from_outside(tx, org_id, run_id, graph, end))
 
-        def write(tx: Tx) -> None:
-            before, ended = end_from_outside(tx, org_id, run_id, graph, end, "", self._engine.hooks)
-            # Not after the await: whoever asked may have hung up, and the run has ended all the same.
-            tx.after_commit(lambda: self._engine.interrupt(org_id, run_id, before, ended))
 
-        await self._database.write(write)
+def _started(result: Started | AlloydError) -> Started:
+    if isinstance(result, AlloydError):
+        raise result
+    return result
 
 
 def _find_target(item: tuple[NewRun, Runnable]) -> tuple[str, str]:
