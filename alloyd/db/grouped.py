@@ -38,9 +38,10 @@ class WriteGroup:
         results = self._owner.write_all(tx, [item for item, _future, _stamp in self.items])
         find_target = self._owner.find_target
         if find_target is not None:
-            for item, _future, stamp in self.items:
-                if stamp is not None:
-                    tx.add_note(note_of(stamp, *find_target(item)))
+            for (item, _future, stamp), result in zip(self.items, results, strict=True):
+                target = None if stamp is None else find_target(item, result)
+                if stamp is not None and target is not None:
+                    tx.add_note(note_of(stamp, *target))
         return results
 
     def answer(self, written: asyncio.Future[list[Any]]) -> None:
@@ -61,15 +62,15 @@ class GroupedWrite(Generic[Item, Result]):
     """Gathers items while the writer is busy and writes them with one call of ``write_all(tx, items)``.
 
     ``write_all`` returns a result for each item. It must not fail for one of them alone: what can fail is checked
-    before, or is told in the result. ``find_target(item)`` gives the organization and the target of an item's row in
-    the audit trail; without it what is written here leaves none.
+    before, or is told in the result. ``find_target(item, result)`` gives the organization and the target of an item's
+    row in the audit trail, None where there is nothing to tell; without it what is written here leaves none.
     """
 
     def __init__(
         self,
         database: Submitter,
         write_all: Callable[[Tx, list[Item]], list[Result]],
-        find_target: Callable[[Item], tuple[str, str]] | None = None,
+        find_target: Callable[[Item, Result], tuple[str, str] | None] | None = None,
     ) -> None:
         self.write_all = write_all
         self.find_target = find_target

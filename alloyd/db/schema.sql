@@ -502,9 +502,6 @@ CREATE INDEX runs_dead ON runs (org_id) WHERE dead_at IS NOT NULL;
 
 CREATE INDEX runs_jobs ON runs (org_id, id) WHERE trigger_kind = 'job';
 
-CREATE INDEX runs_jobs_by_modality ON runs (org_id, json_extract(metadata, '$.modality'), id)
-    WHERE trigger_kind = 'job';
-
 CREATE INDEX runs_jobs_by_status ON runs (
     org_id,
     CASE state WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' WHEN 'cancelled' THEN 'failed'

@@ -76,6 +76,11 @@ class Tx:
         """Tell ``event`` when this write is durable; it becomes a row in the same transaction."""
         self.outbox.append(event)
 
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether a request asked for this write, and so is on record with it; else alloyd does it by itself."""
+        return self._stamp is not None
+
     def audit(
         self,
         target: str | None = None,

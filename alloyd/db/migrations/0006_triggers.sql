@@ -44,3 +44,11 @@ CREATE TABLE schedule_fires (
     fired_at INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX schedule_fires_once ON schedule_fires (schedule_id, fire_at);
+
+-- What starts a workflow besides requests and schedules: its newest published version's trigger.
+CREATE TABLE workflow_triggers (
+    workflow_id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    definition TEXT NOT NULL,     -- JSON, as the workflow's definition has it
+    since INTEGER NOT NULL        -- events from before this start nothing
+) STRICT, WITHOUT ROWID;

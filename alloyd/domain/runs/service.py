@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from alloyd.db import Database, GroupedWrite, Tx
+from alloyd.domain.authz.model import Resource
+from alloyd.domain.authz.service import authorize
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Slot
@@ -40,6 +42,7 @@ from alloyd.errors import AlloydError, Code, conflict, not_found
 from alloyd.events.model import Event
 from alloyd.kit.clock import Clock
 from alloyd.kit.ids import new_id
+from alloyd.kit.stamp import SYSTEM
 from alloyd.principal import Principal
 
 _WHAT = "run"
@@ -126,6 +129,8 @@ class RunService:
         runnable = runnable or self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
         if runnable is None:
             runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
+        if principal.grants:
+            _require_runs_it(principal, command.workflow_id)
         org_id, run_id = principal.org_id, run_id or new_id()
         refusal = self._admit(org_id, run_id)
         try:
@@ -184,7 +189,12 @@ class RunService:
             raise self._queue_is_full()
         new = self._new_run(principal, command, runnable, new_id(), queued=True)
         new.trigger_depth = trigger_depth
-        return self.write_start(tx, new, runnable)
+        started = self.write_start(tx, new, runnable)
+        if not tx.was_asked_for:
+            tx.audit(
+                f"run:{started.run_id}", action="workflow.run", org_id=new.org_id, actor=(SYSTEM, new.trigger_kind)
+            )
+        return started
 
     def write_start(self, tx: Tx, new: NewRun, runnable: Runnable) -> Started:
         """One start in a transaction of its own. Raises ``conflict`` where the organization is archived."""
@@ -208,6 +218,8 @@ class RunService:
     async def create(self, principal: Principal, command: StartRun, once: Once | None = None) -> RunDetail:
         """Make a run that does not start yet. Raises as :meth:`start`. Emits ``workflow.run.created``."""
         runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
+        if principal.grants:
+            _require_runs_it(principal, command.workflow_id)
 
         org_id, run_id = principal.org_id, new_id()
         refusal = self._admit(org_id, run_id)
@@ -235,6 +247,8 @@ class RunService:
         """
         org_id = principal.org_id
         run = (await self.get(principal, run_id)).run
+        if principal.grants:
+            _require_runs_it(principal, run.workflow_id)
         if run.state is not RunState.PENDING:
             raise _not_pending(run)
         graph = await self._workflows.get_graph(org_id, run.workflow_id, run.version)
@@ -510,8 +524,8 @@ def _started(result: Started | AlloydError) -> Started:
     return result
 
 
-def _find_target(item: tuple[NewRun, Runnable]) -> tuple[str, str]:
-    return item[0].org_id, f"run:{item[0].id}"
+def _find_target(item: tuple[NewRun, Runnable], result: Started | AlloydError) -> tuple[str, str] | None:
+    return None if isinstance(result, AlloydError) else (item[0].org_id, f"run:{item[0].id}")
 
 
 def _step_view(step: Step, operation: str) -> StepView:
@@ -527,6 +541,11 @@ def _step_view(step: Step, operation: str) -> StepView:
         step.error,
         list(step.attempts),
     )
+
+
+def _require_runs_it(principal: Principal, workflow_id: str) -> None:
+    """A grant may deny one workflow, whichever way its runs are started. Raises ``forbidden``."""
+    authorize(principal, "workflow.run", Resource("workflow", workflow_id, principal.org_id))
 
 
 def _not_pending(run: RunView | None) -> AlloydError:

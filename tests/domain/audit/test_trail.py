@@ -107,12 +107,15 @@ async def test_each_item_of_a_group_has_its_own_row(ledger: Ledger) -> None:
             tx.emit(Event("acme", "workflow.run.queued", item))
         return items
 
-    grouped = GroupedWrite(ledger.database, write_all, lambda item: ("acme", f"run:{item}"))
+    def find_target(item: str, result: str) -> tuple[str, str] | None:
+        return None if result == "r5" else ("acme", f"run:{item}")
+
+    grouped = GroupedWrite(ledger.database, write_all, find_target)
     waiting = []
-    for actor, item in [("u1", "r1"), ("u2", "r2"), (None, "r3"), ("u3", "r4")]:
+    for actor, item in [("u1", "r1"), ("u2", "r2"), (None, "r3"), ("u3", "r4"), ("u3", "r5")]:
         with stamped(None if actor is None else request_stamp("workflow.run", actor)):
             waiting.append(grouped.submit(item))
-    assert await asyncio.gather(*waiting) == ["r1", "r2", "r3", "r4"]
+    assert await asyncio.gather(*waiting) == ["r1", "r2", "r3", "r4", "r5"]
     assert ledger.database.stats.commits == 1
     found = [(row.actor_id, row.target) for row in await ledger.rows()]
     assert found == [("u1", "run:r1"), ("u2", "run:r2"), ("u3", "run:r4")]
