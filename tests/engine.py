@@ -20,11 +20,14 @@ from alloyd.domain.runs.model import Ended, RunDetail, StartRun
 from alloyd.domain.runs.service import RunService, RunSettings
 from alloyd.domain.runs.worker import Engine, EngineSettings
 from alloyd.domain.workflows import compile as workflow_compile
+from alloyd.domain.workflows.secrets import DefinitionSecrets
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
 from alloyd.events.hub import Hub
+from alloyd.events.model import Story
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import ManualClock
+from alloyd.kit.crypto import Sealer
 from alloyd.principal import Principal, system_principal
 
 LONG_S = 30.0
@@ -89,6 +92,11 @@ def known_operations(outside: Outside) -> dict[str, Operation]:
     """The catalogue's, and ``test.ask``."""
     ask = Operation("test.ask", AskConfig, "Ask the test.", execute=outside.execute)
     return {operation.name: operation for operation in (*catalogue.OPERATIONS, ask)}
+
+
+def known_secrets() -> DefinitionSecrets:
+    """With the same key in every process's life."""
+    return DefinitionSecrets(Sealer(bytes(32)), bytes(32))
 
 
 @dataclass
@@ -166,7 +174,7 @@ class Bench:
         """Wait for an event of the run, as :meth:`told` says it."""
         principal = await self.org()
         orgs = [known.org_id for known in (principal, *self.names.values())]
-        reader = self.hub.open(set(orgs), run_id=run_id)
+        reader = self.hub.open(set(orgs), story=Story("run", run_id))
         try:
             async with asyncio.timeout(LONG_S):
                 while (await self.told(run_id)).count(what) < count:
@@ -223,7 +231,7 @@ async def open_bench(
     operations = known_operations(outside)
     find, workflow_compile.find_operation = workflow_compile.find_operation, operations.get
     outbound = Outbound(EgressPolicy.parse([]), EgressLimits())
-    workflows = WorkflowService(database, WorkflowSettings(step_timeout_ms=60_000))
+    workflows = WorkflowService(database, WorkflowSettings(step_timeout_ms=60_000), known_secrets())
     services = Services(None, outbound, clock)  # type: ignore[arg-type]  # no test here touches files
     engine = Engine(database, workflows, services, clock, settings or EngineSettings(), "test")
     runs = RunService(database, workflows, engine, clock, bounds or RunSettings(), lambda: None)

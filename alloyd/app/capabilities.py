@@ -5,6 +5,7 @@ from __future__ import annotations
 from alloyd import __version__
 from alloyd.app import settings
 from alloyd.app.disk import DiskGuard
+from alloyd.app.providers import build_gateway
 from alloyd.config import Config, LiveConfig
 from alloyd.db import Database, DatabaseSettings, Tx
 from alloyd.domain.audit.service import AuditService
@@ -13,7 +14,9 @@ from alloyd.domain.authz.model import Subject, SubjectKind
 from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
+from alloyd.domain.hooks.service import HookService
 from alloyd.domain.invitations.service import InvitationService
+from alloyd.domain.jobs.service import JobService, tell_ended, tell_started
 from alloyd.domain.keys.service import KeyService, KeySettings
 from alloyd.domain.keys.worker import KeyWorker
 from alloyd.domain.operations.model import Services
@@ -22,19 +25,25 @@ from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
+from alloyd.domain.schedules.model import ScheduleSettings
+from alloyd.domain.schedules.service import ScheduleService
+from alloyd.domain.schedules.worker import ScheduleWorker
 from alloyd.domain.sessions.service import SessionService
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
 from alloyd.domain.teams.service import TeamService
+from alloyd.domain.triggers.service import TriggerService
 from alloyd.domain.usage.service import UsageService
 from alloyd.domain.users.service import UserService
 from alloyd.domain.webhooks.deliveries import DeliveryService
 from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.domain.webhooks.worker import WebhookSender
+from alloyd.domain.workflows.secrets import DefinitionSecrets
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressPolicy, Outbound
+from alloyd.egress.smtp import Mailer
 from alloyd.events.consumer import EventConsumer
 from alloyd.events.hub import Hub
 from alloyd.events.service import EventLog
@@ -81,6 +90,7 @@ class Capabilities:
         self._build_storage(config)
         self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), settings.egress_limits(config))
         self._build_webhooks()
+        self.gateway, self.provider_outbound = build_gateway(config, self.usage, clock)
         self._build_workflows(config)
         self.backups = BackupService(
             self.database,
@@ -124,6 +134,8 @@ class Capabilities:
         )
 
     def _build_webhooks(self) -> None:
+        self.mailer = Mailer(lambda: settings.smtp_settings(self.live.current), self.live.current.email.connections_max)
+
         def bounds() -> WebhookSettings:
             return settings.webhook_settings(self.live.current)
 
@@ -141,6 +153,7 @@ class Capabilities:
         self.workflows = WorkflowService(
             self.database,
             WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
+            DefinitionSecrets(self.sealer, self.keyring.secret("definition fingerprints")),
         )
         self.engine = Engine(
             self.database,
@@ -151,6 +164,9 @@ class Capabilities:
                 self.clock,
                 engine.step_output_bytes_max,
                 config.storage.max_upload_bytes,
+                webhooks=self.webhooks,
+                mailer=self.mailer,
+                gateway=self.gateway,
             ),
             self.clock,
             settings.engine_settings(config),
@@ -163,4 +179,26 @@ class Capabilities:
             self.clock,
             settings.run_settings(config),
             self.disk.check,
+        )
+        self.hooks = HookService(self.orgs, self.workflows, self.runs, self.clock)
+        self.jobs = JobService(self.database, self.workflows, self.runs, self.gateway, self.usage)
+        self.engine.on_begin(tell_started)
+        self.engine.on_end(tell_ended)
+        self._build_triggers()
+
+    def _build_triggers(self) -> None:
+        def bounds() -> ScheduleSettings:
+            return settings.schedule_settings(self.live.current)
+
+        self.triggers = TriggerService(
+            self.database,
+            self.hub,
+            self.event_log,
+            self.workflows,
+            self.runs,
+            lambda: self.live.current.triggers.chain_max,
+        )
+        self.schedule_worker = ScheduleWorker(self.database, self.workflows, self.runs, self.clock, bounds)
+        self.schedules = ScheduleService(
+            self.database, self.workflows, self.runs, self.clock, bounds, self.schedule_worker.wake
         )

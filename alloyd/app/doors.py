@@ -20,14 +20,19 @@ from alloyd.wire.control import (
     authz,
     events,
     grants,
+    hooks,
     invitations,
+    jobs,
     me,
     members,
     operations,
     organizations,
+    providers,
+    schedules,
     sessions,
     stream_tickets,
     teams,
+    usage,
     webhook_deliveries,
     webhooks,
     workflow_definitions,
@@ -74,6 +79,8 @@ class Doors(Capabilities):
             ),
             self.clock,
         )
+        self.provider_streams = ProviderStreams(self.streams.settings)
+        self.hub.watch_revocations(self.provider_streams.revoke)
         self.tickets = StreamTickets(self.clock)
         self.hub.watch_revocations(self.tickets.revoke)
         self.page_limits = PageLimits(config.limits.list_limit_default, config.limits.list_limit_max)
@@ -142,7 +149,17 @@ class Doors(Capabilities):
             *stream_tickets.routes(self.tickets),
             *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
             *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *providers.routes(self.gateway, self.provider_streams),
+            *jobs.routes(self.jobs, self.usage, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *usage.routes(self.usage, self.page_limits, self.orgs.find_organization),
             *operations.routes(),
+            *schedules.routes(self.schedules, self.page_limits),
+            *hooks.routes(
+                self.hooks,
+                bytes_max=config.engine.payload_bytes_max,
+                read_timeout_s=config.http.read_timeout_s,
+                depth_max=config.limits.json_depth_max,
+            ),
             *webhooks.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *webhook_deliveries.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
@@ -183,7 +200,9 @@ class Doors(Capabilities):
         return None
 
     async def _scheduler_fault(self) -> str | None:
-        return None if self.engine.alive else "timers are not kept"
+        if not self.engine.alive:
+            return "timers are not kept"
+        return None if self.schedule_worker.alive else "schedules are not kept"
 
     async def status(self) -> operator_status.Status:
         """What runs and how full it is, now."""

@@ -11,11 +11,13 @@ from alloyd.domain.invitations.model import DAY_MS, InvitationSettings
 from alloyd.domain.retention.model import RetentionSettings
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.worker import EngineSettings
+from alloyd.domain.schedules.model import ScheduleSettings
 from alloyd.domain.sessions.model import SessionSettings
 from alloyd.domain.storage.model import StorageSettings
 from alloyd.domain.usage.model import Budget, Period, UsageSettings
 from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.egress import EgressLimits
+from alloyd.egress.smtp import SmtpSettings
 from alloyd.errors import bad_request
 from alloyd.wire.grpc.server import GrpcSettings
 from alloyd.wire.listener import ListenerSettings
@@ -87,6 +89,14 @@ def audit_settings(config: Config) -> AuditSettings:
     return AuditSettings(config.audit.refusals_per_address_max, config.audit.refusals_max)
 
 
+def schedule_settings(config: Config) -> ScheduleSettings:
+    """Bounds of schedules."""
+    own = config.triggers
+    return ScheduleSettings(
+        own.misfire_grace_s * 1000, own.missed_runs_max, own.schedules_per_org_max, config.engine.payload_bytes_max
+    )
+
+
 def retention_settings(config: Config) -> RetentionSettings:
     """How long things are kept."""
     kept = config.retention
@@ -116,6 +126,23 @@ def webhook_settings(config: Config) -> WebhookSettings:
         given.sending_per_webhook_max,
         given.disable_after_hours,
         given.pending_max,
+    )
+
+
+def smtp_settings(config: Config) -> SmtpSettings:
+    """The server that e-mail goes to."""
+    given = config.email
+    return SmtpSettings(
+        given.host,
+        given.port,
+        given.security,
+        given.username,
+        given.password.reveal() if given.password else None,
+        given.from_address,
+        given.from_fixed == "yes",
+        given.timeout_s,
+        given.recipients_max,
+        given.message_bytes_max,
     )
 
 

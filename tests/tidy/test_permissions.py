@@ -12,6 +12,7 @@ OPEN = {
     ("alloyd.wire.system.health", "'/healthz'"),
     ("alloyd.wire.system.health", "'/readyz'"),
     ("alloyd.wire.system.app", "'/openapi.json'"),
+    ("alloyd.wire.control.hooks", "'/hooks/{workflow_id}'"),  # the signature is the credential
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 

@@ -20,11 +20,18 @@ class Once:
     """A request that takes effect once within its organization.
 
     ``route`` is its method and declared path, ``key`` the caller's, ``digest`` the SHA-256 in hex of what it asks.
+    ``also`` are further keys of the same request: a copy may come under any of them.
     """
 
     route: str
     key: str
     digest: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key, the first one first."""
+        return (self.key, *self.also)
 
 
 def check_key(key: str, field: str) -> str:

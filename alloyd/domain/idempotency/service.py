@@ -45,14 +45,18 @@ def find_made(tx: Tx, org_id: str, once: Once | None) -> str | None:
     """:func:`claim` for a request that makes one thing: the id of what the first copy made, None when it is new."""
     if once is None:
         return None
-    answer = claim(tx, org_id, once.route, once.key, once.digest)
-    return None if answer is None else _DECODER.decode(answer).id
+    for key in once.keys:
+        answer = claim(tx, org_id, once.route, key, once.digest)
+        if answer is not None:
+            return _DECODER.decode(answer).id
+    return None
 
 
 def remember_made(tx: Tx, org_id: str, once: Once | None, made_id: str) -> None:
     """:func:`record` for a request that made the thing ``made_id``; nothing to do without a key."""
     if once is not None:
-        record(tx, org_id, once.route, once.key, once.digest, msgspec.json.encode(_Made(made_id)))
+        for key in once.keys:
+            record(tx, org_id, once.route, key, once.digest, msgspec.json.encode(_Made(made_id)))
 
 
 def purge(tx: Tx, before_ms: int, limit: int) -> int:

@@ -171,4 +171,5 @@ OPERATION = Operation(
     summary="Sends an HTTP request. Output: {status, headers, body, encoding, url, elapsed_ms}, or `file` for `body`.",
     execute=execute,
     check=check,
+    secrets=("auth.bearer", "auth.basic.password"),
 )

@@ -17,6 +17,8 @@ _OPERATIONS = {
     "finish": "workflow.finish",
     "agent": "teammate.message",
 }
+_INPUT_EVENT = "user_input"
+_WAIT_FIELDS = ("event", "match", "timeout", "on_timeout")
 _MESSAGE_KIND = "message.sent"
 
 
@@ -59,6 +61,14 @@ def nodes_of_flow(flow: dict[str, FlowStep], starting_step_id: str) -> tuple[lis
     return nodes, faults
 
 
+def operation_of_step(step: dict[str, Any]) -> str | None:
+    """The operation that a step of a flow stands for; None for what is no step. The step need not be sound."""
+    kind, config = step.get("type"), step.get("config")
+    if not isinstance(kind, str):
+        return None
+    return _operation(FlowStep(kind, config if isinstance(config, dict) else {}))
+
+
 def _edges(step_id: str, step: FlowStep, faults: list[Fault]) -> list[tuple[str, str | None, str]]:
     place = f"flow.{step_id}.next"
     ways = step.next
@@ -96,4 +106,7 @@ def _config(step: FlowStep) -> dict[str, Any]:
         return {}  # an editor's form for the payload, not a setting of the step
     if step.type == "send_message" and "kind" not in step.config:
         return {"kind": _MESSAGE_KIND, "payload": step.config}
+    if step.type == "user_input":
+        # An editor's form is no setting of the step; what resumes it is a signal of this name.
+        return {"event": _INPUT_EVENT} | {name: step.config[name] for name in _WAIT_FIELDS if name in step.config}
     return step.config

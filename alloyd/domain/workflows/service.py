@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from alloyd.db import Database, Tx
+from alloyd.domain.operations.model import Slot, Target
 from alloyd.domain.workflows import store
 from alloyd.domain.workflows.compile import compile_definition, is_draft
 from alloyd.domain.workflows.model import (
@@ -24,9 +25,11 @@ from alloyd.domain.workflows.model import (
     Workflow,
     WorkflowVersion,
 )
-from alloyd.domain.workflows.triggers import ApiTrigger, Trigger, read_trigger
+from alloyd.domain.workflows.secrets import DefinitionSecrets, masked
+from alloyd.domain.workflows.triggers import ApiTrigger, Trigger, WebhookTrigger, read_trigger
 from alloyd.errors import AlloydError, Code, bad_request, not_found
 from alloyd.events.model import Event
+from alloyd.kit.crypto import UnsealError
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.principal import Principal
 
@@ -66,6 +69,19 @@ class Published:
     trigger: Trigger
     trigger_json: dict[str, Any] | None
     by: str  # the principal
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The webhook trigger of a published workflow, its secret in the clear."""
+
+    org_id: str
+    workflow_id: str
+    trigger: WebhookTrigger
+
+    def __repr__(self) -> str:
+        return f"Hook({self.workflow_id})"
 
 
 PublishingWatcher = Callable[[Tx, Published], None]
@@ -74,18 +90,40 @@ PublishingWatcher = Callable[[Tx, Published], None]
 class WorkflowService:
     """The only door to workflow definitions."""
 
-    def __init__(self, database: Database, settings: WorkflowSettings) -> None:
+    def __init__(self, database: Database, settings: WorkflowSettings, secrets: DefinitionSecrets) -> None:
         self._database = database
         self._settings = settings
+        self._secrets = secrets
         # The newest runnable version of each workflow that was started lately, and graphs by version.
         self._current: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
         self._graphs: OrderedDict[tuple[str, str, int], Graph] = OrderedDict()
         self._changes = 0
         self._watchers: list[PublishingWatcher] = []
+        self._built_in: dict[str, Mapping[int, Mapping[str, Any]]] = {}
 
     def watch_publishing(self, watcher: PublishingWatcher) -> None:
         """Call ``watcher(tx, published)`` in every transaction that publishes a version or deletes a workflow."""
         self._watchers.append(watcher)
+
+    def add_built_in(self, workflow_id: str, versions: Mapping[int, Mapping[str, Any]]) -> None:
+        """A workflow of alloyd's own, by its versions: no row, in no list, and nobody can start it by its id."""
+        self._built_in[workflow_id] = versions
+
+    def get_built_in(self, org_id: str, workflow_id: str) -> Runnable:
+        """The newest version of a workflow of alloyd's own, to run in ``org_id``."""
+        versions = self._built_in[workflow_id]
+        version = max(versions)
+        return Runnable(org_id, workflow_id, versions[version]["name"], version, self._built(workflow_id, version))
+
+    def _built(self, workflow_id: str, version: int) -> Graph:
+        key = ("", workflow_id, version)
+        if key not in self._graphs:
+            body = self._parse(dict(self._built_in[workflow_id][version]))
+            graph, faults = compile_definition(body, len(body.nodes or ()), self._settings.step_timeout_ms)
+            if graph is None:
+                raise AlloydError(Code.INTERNAL, "a workflow of alloyd's own is broken", log=str(faults))
+            self._graphs[key] = graph
+        return self._graphs[key]
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -115,21 +153,23 @@ class WorkflowService:
                     f"{faults[0].path}: {faults[0].message}" + (f" (and {len(faults) - 1} more)" if faults[1:] else ""),
                     details=[fault.to_json() for fault in faults],
                 )
-        digest = hashlib.sha256(_NAMELESS.encode(definition)).hexdigest()
-        return await self._database.write(
-            lambda tx: self.save_in(tx, principal, body.name, definition, digest, draft=draft)
-        )
+        return await self._database.write(lambda tx: self.save_in(tx, principal, body.name, definition, draft=draft))
 
-    def save_in(
-        self, tx: Tx, principal: Principal, name: str, definition: dict[str, Any], digest: str, *, draft: bool
-    ) -> Saved:
-        """:meth:`save` inside a caller's transaction, of a definition that has been checked."""
+    def save_in(self, tx: Tx, principal: Principal, name: str, definition: dict[str, Any], *, draft: bool) -> Saved:
+        """:meth:`save` inside a caller's transaction, of a definition that has been checked.
+
+        Secrets are stored sealed, and what this returns has them masked. Raises ``unprocessable`` for a mask that
+        stands where the version before has no secret.
+        """
         org_id = principal.org_id
         workflow = store.find_by_name(tx.conn, org_id, name)
+        newest = None if workflow is None else store.find_version(tx.conn, org_id, workflow.id, workflow.version)
+        former = None if newest is None else newest.definition
+        definition = self._secrets.fill_in(definition, former, org_id, "" if workflow is None else workflow.id)
+        digest = hashlib.sha256(_NAMELESS.encode(self._secrets.to_compare(definition))).hexdigest()
         if workflow is not None:
-            newest = store.find_version(tx.conn, org_id, workflow.id, workflow.version)
             if newest is not None and newest.digest == digest:
-                return Saved(newest, changed=False)
+                return Saved(_shown(newest), changed=False)
             number = workflow.version + 1
             workflow = replace(
                 workflow,
@@ -143,6 +183,7 @@ class WorkflowService:
             workflow = Workflow(new_id(), org_id, name, 1, None if draft else 1, tx.now, tx.now)
             store.insert_workflow(tx, workflow)
             kind = "workflow.created"
+        definition = self._secrets.seal(definition, org_id, workflow.id)
         version = WorkflowVersion(
             workflow, workflow.version, definition, digest, principal.id, tx.now, None if draft else tx.now
         )
@@ -152,15 +193,21 @@ class WorkflowService:
         tx.after_commit(lambda: self._forget(workflow.id))
         if not draft:
             self._tell_published(tx, workflow, definition.get("trigger"), principal)
-        return Saved(version, changed=True)
+        return Saved(_shown(version), changed=True)
 
     def _tell_published(
-        self, tx: Tx, workflow: Workflow, trigger_json: dict[str, Any] | None, principal: Principal
+        self,
+        tx: Tx,
+        workflow: Workflow,
+        trigger_json: dict[str, Any] | None,
+        principal: Principal,
+        *,
+        deleted: bool = False,
     ) -> None:
         trigger, _faults = read_trigger(trigger_json)
         if isinstance(trigger, ApiTrigger):
             trigger_json = None
-        published = Published(workflow.org_id, workflow.id, workflow.name, trigger, trigger_json, principal.id)
+        published = Published(workflow.org_id, workflow.id, workflow.name, trigger, trigger_json, principal.id, deleted)
         for watcher in self._watchers:
             watcher(tx, published)
 
@@ -174,14 +221,14 @@ class WorkflowService:
                 raise not_found(_WHAT)
             tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
             tx.after_commit(lambda: self._forget(workflow_id))
-            self._tell_published(tx, workflow, None, principal)
+            self._tell_published(tx, workflow, None, principal, deleted=True)
 
         await self._database.write(write)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     async def get(self, principal: Principal, workflow_id: str, version: int | None = None) -> WorkflowVersion:
-        """One version, the newest by default. Raises ``not_found``."""
+        """One version, the newest by default, its secrets masked. Raises ``not_found``."""
         org_id = principal.org_id
 
         def read(conn: Any) -> WorkflowVersion | None:
@@ -193,7 +240,7 @@ class WorkflowService:
         found = await self._database.read(read)
         if found is None:
             raise not_found(_WHAT)
-        return found
+        return _shown(found)
 
     async def get_by_name(self, principal: Principal, name_or_id: str) -> WorkflowVersion:
         """The newest version of the workflow of that name or id. Raises ``not_found``."""
@@ -258,21 +305,48 @@ class WorkflowService:
             graph = self._compiled(found)
         return Runnable(org_id, workflow_id, workflow.name, number, graph)
 
-    async def get_graph(self, org_id: str, workflow_id: str, version: int) -> Graph:
-        """The graph of the version that a run is pinned to, also of a deleted workflow. Raises ``not_found``."""
+    async def get_graph(self, org_id: str, workflow_id: str, version: int, scope: str | None = None) -> Graph:
+        """The graph of the version that a run is pinned to, also of a deleted workflow; of the inline nodes at
+        ``scope``. Raises ``not_found``."""
         cached = self._graphs.get((org_id, workflow_id, version))
         if cached is not None:
-            return cached
+            return cached.within(scope)
         found = await self._database.read(lambda conn: store.find_version(conn, org_id, workflow_id, version))
         if found is None:
             raise not_found(_WHAT)
-        return self._compiled(found)
+        return self._compiled(found).within(scope)
+
+    def find_cached_graph(self, org_id: str, workflow_id: str, version: int, scope: str | None = None) -> Graph | None:
+        """What :meth:`get_graph` gives if it is at hand; on whatever thread."""
+        cached = self._graphs.get((org_id, workflow_id, version))
+        return None if cached is None else cached.within(scope)
+
+    async def get_target(self, org_id: str, id_or_name: str, version: int | None) -> Target:
+        """What a step starts as a child run: the newest published version, or ``version``. Raises ``not_found``."""
+        if version is None:
+            runnable = await self.get_runnable(org_id, id_or_name)
+            workflow_id, version, graph = runnable.workflow_id, runnable.version, runnable.graph
+        else:
+            workflow_id, graph = await self._get_published(org_id, id_or_name, version)
+        find_slot = slot_finder(workflow_id, graph)
+        return Target(workflow_id, version, len(graph.nodes), graph.run_deadline_ms, None, find_slot)
+
+    async def _get_published(self, org_id: str, id_or_name: str, version: int) -> tuple[str, Graph]:
+        def read(conn: Any) -> WorkflowVersion | None:
+            find = store.find_by_id if is_uuid(id_or_name) else store.find_by_name
+            workflow = find(conn, org_id, id_or_name)
+            return None if workflow is None else store.find_version(conn, org_id, workflow.id, version)
+
+        found = await self._database.read(read)
+        if found is None or found.published_at is None:
+            raise not_found(_WHAT)
+        return found.workflow.id, self._compiled(found)
 
     def _compiled(self, version: WorkflowVersion) -> Graph:
         key = (version.workflow.org_id, version.workflow.id, version.version)
         graph = self._graphs.get(key)
         if graph is None:
-            body = self._parse(version.definition)
+            body = self._parse(self._opened(version))
             size = len(body.nodes or body.flow or ())
             graph, faults = compile_definition(body, size, self._settings.step_timeout_ms)
             if graph is None:
@@ -286,6 +360,25 @@ class WorkflowService:
             _trim(self._graphs, self._settings.graphs_cached_max)
         return graph
 
+    def _opened(self, version: WorkflowVersion) -> dict[str, Any]:
+        workflow = version.workflow
+        try:
+            return self._secrets.open(version.definition, workflow.org_id, workflow.id)
+        except UnsealError:
+            told = f"version {version.version} can't run: its secrets can't be opened; save them again"
+            raise AlloydError(Code.UNPROCESSABLE, told) from None
+
+    async def find_hook(self, workflow_id: str) -> Hook | None:
+        """What an incoming webhook for the workflow has to be signed with, whosever it is; None when nothing comes in.
+
+        Raises ``unprocessable`` when the secret can't be opened.
+        """
+        found = await self._database.read(lambda conn: store.find_published_anywhere(conn, workflow_id))
+        if found is None:
+            return None
+        trigger, _faults = read_trigger(self._opened(found).get("trigger"))
+        return Hook(found.workflow.org_id, workflow_id, trigger) if isinstance(trigger, WebhookTrigger) else None
+
     def _forget(self, workflow_id: str) -> None:
         self._changes += 1
         for key in [key for key, runnable in self._current.items() if runnable.workflow_id == workflow_id]:
@@ -298,6 +391,19 @@ class WorkflowService:
         if not body.name.strip() or len(body.name) > NAME_CHARS_MAX or not body.name.isprintable():
             raise bad_request(f"name: 1 to {NAME_CHARS_MAX} printable characters are wanted", "name")
         return body
+
+
+def slot_finder(workflow_id: str, graph: Graph) -> Callable[[Any], Slot | None] | None:
+    """What tells the place that a run needs, from its payload; None where runs need none."""
+    mode = graph.mode
+    if mode is None:
+        return None
+    return lambda payload: mode.find_slot(workflow_id, {"trigger": payload, "context": {}})
+
+
+def _shown(version: WorkflowVersion) -> WorkflowVersion:
+    """As anybody may see it."""
+    return replace(version, definition=masked(version.definition))
 
 
 def parse_definition(definition: dict[str, Any]) -> DefinitionBody:

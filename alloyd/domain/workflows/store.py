@@ -96,6 +96,19 @@ def find_version(conn: sqlite3.Connection, org_id: str, workflow_id: str, versio
     return _version(row) if row else None
 
 
+def find_published_anywhere(conn: sqlite3.Connection, workflow_id: str) -> WorkflowVersion | None:
+    """The newest published content of a workflow, whosever it is: an incoming webhook names nobody."""
+    row = conn.execute(
+        "SELECT w.id, w.org_id, w.name, w.latest_version, w.published_version, w.created_at, w.updated_at, "
+        "v.version, v.definition, v.digest, v.created_by, v.created_at, v.published_at "
+        "FROM workflows w JOIN workflow_versions v "
+        "ON v.workflow_id = w.id AND v.org_id = w.org_id AND v.version = w.published_version "
+        "WHERE w.id = ? AND w.deleted_at IS NULL",
+        (workflow_id,),
+    ).fetchone()
+    return _version(row) if row else None
+
+
 def list_page(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[Workflow]:
     """Newest first, those with ids below ``before_id``."""
     rows = conn.execute(

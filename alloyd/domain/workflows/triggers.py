@@ -14,9 +14,12 @@ from alloyd.domain.workflows.model import Fault
 from alloyd.kit.cron import Cron, CronError
 from alloyd.kit.expressions import ExpressionError, compile_expression
 from alloyd.kit.paths import PATH_BYTES_MAX
+from alloyd.kit.signatures import TOLERANCE_S, Scheme, fault_of_secret
 
 KIND_CHARS_MAX = 128
-SECRET_CHARS_MAX = 512
+SECRET_CHARS_MAX = 512  # as it is stored, sealed
+TOLERANCE_S_MAX = 3600  # far below how long a receipt is remembered
+SECRET_KEPT = "***"  # noqa: S105  # stands for the secret of the version before
 MATCH_NAMES = frozenset({"event"})
 
 Misfire = Literal["skip", "once", "all"]
@@ -48,9 +51,11 @@ class ScheduleTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
 
 class WebhookTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="webhook"):
-    """A signed request of somebody else."""
+    """A signed request of somebody else: ``scheme`` is whose way of signing, ``tolerance_s`` how far clocks may differ."""
 
     secret: Annotated[str, Meta(min_length=1, max_length=SECRET_CHARS_MAX)]
+    scheme: Scheme = "alloyd"
+    tolerance_s: Annotated[int, Meta(ge=1, le=TOLERANCE_S_MAX)] = TOLERANCE_S
 
 
 class StorageTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="storage"):
@@ -95,6 +100,11 @@ def _check(trigger: Trigger) -> list[Fault]:
             PathPattern(trigger.path)
         except ValueError as error:
             return [Fault("trigger.path", str(error))]
+    if isinstance(trigger, WebhookTrigger) and trigger.secret != SECRET_KEPT:
+        fault = fault_of_secret(trigger.scheme, trigger.secret)
+        if "{{" in trigger.secret:
+            fault = "a text is wanted: nothing is known yet that an expression could read"
+        return [] if fault is None else [Fault("trigger.secret", fault)]
     if isinstance(trigger, ScheduleTrigger):
         try:
             Cron(trigger.cron, trigger.timezone)

@@ -12,7 +12,7 @@ import pytest
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.ids import new_id
-from tests.engine import Bench, open_bench
+from tests.engine import Bench, known_secrets, open_bench
 from tests.machine import node
 
 
@@ -112,7 +112,7 @@ async def test_names(bench: Bench, name: str) -> None:
 
 
 async def test_a_definition_has_a_size(bench: Bench) -> None:
-    workflows = WorkflowService(bench.database, WorkflowSettings(definition_bytes_max=100))
+    workflows = WorkflowService(bench.database, WorkflowSettings(definition_bytes_max=100), known_secrets())
     await refused(workflows.save(await bench.org(), definition(name="x" * 100)), Code.TOO_LARGE)
 
 
@@ -145,7 +145,7 @@ async def test_what_is_read_while_it_is_published_is_not_kept(bench: Bench, monk
 
 
 async def test_the_caches_are_bounded(bench: Bench) -> None:
-    workflows = WorkflowService(bench.database, WorkflowSettings(graphs_cached_max=2))
+    workflows = WorkflowService(bench.database, WorkflowSettings(graphs_cached_max=2), known_secrets())
     principal = await bench.org()
     ids = [
         (await workflows.save(principal, definition(name=f"flow {number}"))).version.workflow.id for number in range(5)

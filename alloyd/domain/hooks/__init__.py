@@ -1,0 +1,1 @@
+"""Incoming webhooks: signed requests of others that start workflows."""
