@@ -50,6 +50,7 @@ from alloyd.wire.paging import PageLimits
 from alloyd.wire.private import storage as private_storage
 from alloyd.wire.private import trigger
 from alloyd.wire.private.codec import PrivateSurface
+from alloyd.wire.provider_stream import ProviderStreams
 from alloyd.wire.route import FindOwner, Route
 from alloyd.wire.server import Server, WireLimits
 from alloyd.wire.stream import Streams, StreamSettings

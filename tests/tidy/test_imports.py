@@ -63,6 +63,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
 DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
     "operations": {"catalogue", "validation"},
+    "workflows": {"triggers"},
     "runs": {"retention"},
     "users": {"members"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -38,8 +39,10 @@ async def ask(ctx: StepContext, config: ModelConfig, modality: str, given: Any, 
     request = Execute(modality, given, config.model, config.provider, config.tier, params)
     job_id = ctx.run_id if ctx.trigger_kind == JOB_TRIGGER else None
     origin = Origin(ctx.run_id, ctx.workflow_id, ctx.step_key, job_id)
+    # Charged to whoever started the run; alloyd acts for them.
+    principal = replace(ctx.principal, id=ctx.started_by or ctx.principal.id)
     with _gateway_faults():
-        return await gateway.execute(ctx.principal, request, origin)
+        return await gateway.execute(principal, request, origin)
 
 
 @contextmanager

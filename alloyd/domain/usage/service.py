@@ -30,7 +30,7 @@ from alloyd.events.model import Event
 from alloyd.kit.clock import Clock
 from alloyd.kit.ids import new_id
 from alloyd.log import get_logger
-from alloyd.principal import Principal
+from alloyd.principal import Kind, Principal
 
 log = get_logger("alloyd.usage")
 
@@ -85,9 +85,10 @@ class UsageService:
     async def settle(self, reservation: Reservation, principal: Principal, used: NewUsage) -> str:
         """Record what a call used against its reservation; the record's id. Durable when this returns.
 
-        The rest of the reservation is free again then. A call that cost more than was set aside takes what the budget
-        has left; what is beyond is recorded as over the budget, and counts nowhere. Goes on to its end when the caller
-        is cancelled. When the disk fails, what was set aside stays so until the restart.
+        The rest of the reservation is free again then. alloyd acting with the id of a key or user counts as theirs. A
+        call that cost more than was set aside takes what the budget has left; what is beyond is recorded as over the
+        budget, and counts nowhere. Goes on to its end when the caller is cancelled. When the disk fails, what was set
+        aside stays so until the restart.
         """
         if not reservation.open:
             raise ValueError("the reservation was settled or released before")
@@ -96,6 +97,8 @@ class UsageService:
         if over:
             log.warning("a call cost more than the budget had left", org=reservation.org_id, over_micro_usd=over)
             used = replace(used, cost_micro_usd=allowed)
+        if used.job_id is not None:
+            used = replace(used, workflow_id=None)  # it is alloyd's own, and nobody's
         reservation.open = False
         record = UsageRecord(new_id(), reservation.org_id, used, over, principal.id, principal.kind.value, 0)
         return await asyncio.shield(self._writes.submit((reservation, record)))
@@ -103,7 +106,22 @@ class UsageService:
     def _write(self, tx: Tx, items: list[tuple[Reservation, UsageRecord]]) -> list[str]:
         """On the writer's thread: all calls that ended while it was busy."""
         now = tx.now
-        store.insert_records(tx, [replace(record, created_at=now) for _reservation, record in items])
+        kinds = {
+            key: store.find_kind(tx, *key)
+            for key in {(one.org_id, one.principal_id) for _held, one in items if one.principal_kind == Kind.SYSTEM}
+            if key[1] != Kind.SYSTEM
+        }
+        store.insert_records(
+            tx,
+            [
+                replace(
+                    record,
+                    created_at=now,
+                    principal_kind=kinds.get((record.org_id, record.principal_id)) or record.principal_kind,
+                )
+                for _held, record in items
+            ],
+        )
 
         def count() -> None:
             for reservation, record in items:

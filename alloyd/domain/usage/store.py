@@ -94,6 +94,15 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
     )
 
 
+def find_kind(tx: Tx, org_id: str, principal_id: str) -> str | None:
+    """Whether a principal of the organization is an API key or a user; None for anything else."""
+    if tx.execute("SELECT 1 FROM api_keys WHERE id = ? AND org_id = ?", (principal_id, org_id)).fetchone():
+        return "api_key"
+    if tx.execute("SELECT 1 FROM users WHERE id = ?", (principal_id,)).fetchone():
+        return "user"
+    return None
+
+
 def set_budget(tx: Tx, org_id: str, budget: Budget, updated_by: str) -> None:
     """Give the organization a budget of its own."""
     tx.execute(
