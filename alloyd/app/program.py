@@ -86,6 +86,7 @@ class App(Doors):
         await self.audit.start()
         await self.usage.open()
         await self.runs.open()
+        await self.triggers.open()
         await self.webhooks.open()
         with stamped(Stamp(FIRST_START)):
             self.first_key = await self.keys.bootstrap()
@@ -103,6 +104,8 @@ class App(Doors):
     async def begin_work(self) -> None:
         """Drive queued runs, keep timers and delete what is old. Once, after :meth:`open` without workflows."""
         self._keep("retention", self.retention_worker.run)
+        self._keep("triggers", self.triggers.run)
+        self._keep("schedules", self.schedule_worker.run)
         self._keep("webhook events", self.webhook_events.run)
         self._keep("webhook sender", self.webhook_sender.run)
         await self.engine.start()
@@ -137,6 +140,8 @@ class App(Doors):
         await self.key_worker.stop()
         await self.audit_worker.stop()
         await self.storage.close()
+        await self.gateway.close()
+        await self.provider_outbound.close()
         await self.outbound.close()
         self.users.close()
         await self.database.close()

@@ -180,6 +180,32 @@ class EngineConfig(Group, frozen=True, kw_only=True):
     wait_s_max: Annotated[int, number("Longest that a request may wait for the end of a run.", 1, 3600, "seconds")] = 60
 
 
+class TriggersConfig(Group, frozen=True, kw_only=True):
+    """What starts workflows besides requests: events, files, schedules."""
+
+    chain_max: Annotated[
+        int,
+        number("How many runs in a row may each be started by an event of the one before.", 1, 100, "runs", live=True),
+    ] = 8
+    schedules_per_org_max: Annotated[
+        int, number("Schedules of one organization.", 1, 1_000_000, "schedules", live=True)
+    ] = 10_000
+    misfire_grace_s: Annotated[
+        int,
+        number(
+            "A schedule's time that is past by more than this counts as missed; its misfire policy decides then.",
+            1,
+            3600,
+            "seconds",
+            live=True,
+        ),
+    ] = 60
+    missed_runs_max: Annotated[
+        int,
+        number("Most runs that a schedule with misfire `all` makes up for at once.", 1, 10_000, "runs", live=True),
+    ] = 100
+
+
 class EventsConfig(Group, frozen=True, kw_only=True):
     """Live events."""
 
@@ -389,6 +415,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     invitations: InvitationsConfig = InvitationsConfig()
     storage: StorageConfig = StorageConfig()
     engine: EngineConfig = EngineConfig()
+    triggers: TriggersConfig = TriggersConfig()
     events: EventsConfig = EventsConfig()
     egress: EgressConfig = EgressConfig()
     budgets: BudgetsConfig = BudgetsConfig()

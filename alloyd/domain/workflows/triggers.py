@@ -51,7 +51,7 @@ class ScheduleTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
 
 class WebhookTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="webhook"):
-    """A signed request of somebody else: ``scheme`` is whose way of signing, ``tolerance_s`` how far clocks may differ."""
+    """A signed request of somebody else: ``scheme`` is whose way of signing, ``tolerance_s`` how far clocks differ."""
 
     secret: Annotated[str, Meta(min_length=1, max_length=SECRET_CHARS_MAX)]
     scheme: Scheme = "alloyd"

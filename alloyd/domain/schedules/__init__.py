@@ -1,0 +1,1 @@
+"""Schedules: workflows that are started by the clock, each time once."""

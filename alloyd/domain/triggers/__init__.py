@@ -1,0 +1,1 @@
+"""Workflows that events of their organization start: events of any kind, and changes of files."""
