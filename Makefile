@@ -46,6 +46,10 @@ format: $(VENV)/.dev-stamp ## Format the code and mend what the linter can
 bench: $(VENV)/.dev-stamp ## Measure this machine; prints figures and asserts nothing; BENCH_ARGS="--help" tells more
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev-stamp ## Try every route of /openapi.json with schemathesis and all its checks; FUZZ_ARGS="--max-examples 100"
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
 .PHONY: package
 package: $(VENV)/.dev-stamp ## Build dist/alloyd and the Debian package
 	$(BIN)/python packaging/build.py

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import grpc
 import msgspec
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -30,6 +30,7 @@ log = get_logger("alloyd.wire.grpc")
 
 PACKAGE: Final = "alloyd.v1"
 COMPILED: Final = "alloyd.binpb"
+_IMPORTS: Final = frozenset({"google/protobuf/struct.proto"})
 
 Metadata = tuple[tuple[str, str], ...]
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -69,6 +70,7 @@ class Descriptors:
         data = (resources.files("alloyd.wire.grpc") / COMPILED).read_bytes()
         files = descriptor_pb2.FileDescriptorSet.FromString(data)
         self.pool = descriptor_pool.Default()
+        assert struct_pb2.DESCRIPTOR.name in _IMPORTS  # importing it has put it into the pool
         for file in files.file:
             self.pool.AddSerializedFile(file.SerializeToString())
 
