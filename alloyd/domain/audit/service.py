@@ -47,10 +47,8 @@ class AuditService:
         The position is None when there is no more. A page may have fewer rows than ``limit``, or none, and yet be
         followed by another: it looks at a bounded number of rows for those that are wanted.
         """
-        looks = limit if wanted.is_empty else LOOKS_MAX
-        return await self._database.read(
-            lambda conn: store.list_page(conn, org_id, wanted, before, limit, max(looks, limit))
-        )
+        looks = limit + 1 if wanted.is_empty else max(LOOKS_MAX, limit + 1)
+        return await self._database.read(lambda conn: store.list_page(conn, org_id, wanted, before, limit, looks))
 
     # -- refusals --------------------------------------------------------------------------------------------
 

@@ -93,12 +93,13 @@ def list_page(
         "stem": stem,
         "target": wanted.target,
         "outcome": wanted.outcome,
-        "limit": limit,
+        "limit": limit + 1,
     }
     rows = conn.execute(_PAGE_OF_ALL if org_id is None else _PAGE_OF_ORG, bound).fetchall()
     found = [Entry(*row) for row in rows]
-    if len(found) == limit:
-        return found, (found[-1].created_at, found[-1].seq)
+    if len(found) > limit:
+        last = found[limit - 1]
+        return found[:limit], (last.created_at, last.seq)
     return found, conn.execute(_REACH_IN_ALL if org_id is None else _REACH_IN_ORG, bound).fetchone()
 
 

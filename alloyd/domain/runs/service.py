@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,6 +16,7 @@ from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Slot
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.runs import machine, store, store_waits
+from alloyd.domain.runs.admission import Admission, RunSettings
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
     ENDED,
@@ -45,25 +45,10 @@ from alloyd.kit.ids import new_id
 from alloyd.kit.stamp import SYSTEM
 from alloyd.principal import Principal
 
+__all__ = ["RunService", "RunSettings"]
+
 _WHAT = "run"
 _QUEUED = "workflow.run.queued"
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """Bounds; the configuration's group ``engine``. 0 starts a second means no limit."""
-
-    queued_per_org_max: int = 1_000_000
-    starts_per_s_per_org: int = 0
-    run_deadline_ms: int = 7 * 24 * 3600 * 1000
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """Starts that an organization may still make: refilled each second up to one second's worth."""
-
-    tokens: float
-    seen_ms: int = field(default=0)
 
 
 class RunService:
@@ -81,11 +66,7 @@ class RunService:
         self._database = database
         self._workflows = workflows
         self._engine = engine
-        self._clock = clock
-        self._settings = settings
-        self._disk_guard = disk_guard
-        self._buckets: dict[str, _Bucket] = {}
-        self._coming: dict[str, set[str]] = {}  # by organization: runs admitted, but not in the engine's queue yet
+        self._admission = Admission(clock, settings, disk_guard, engine.queued_of)
         self._archived: set[str] = set()  # organizations; also of an archiving that was rolled back, so ask the table
         self._starts: GroupedWrite[tuple[NewRun, Runnable], Started | AlloydError] = GroupedWrite(
             database, self._write_starts, _find_target
@@ -101,7 +82,7 @@ class RunService:
 
     def set_bounds(self, settings: RunSettings) -> None:
         """Change the organizations' bounds."""
-        self._settings = settings
+        self._admission.settings = settings
         self._engine.queued_per_org_max = settings.queued_per_org_max
         self._engine.recorder.run_deadline_ms = settings.run_deadline_ms
 
@@ -132,7 +113,7 @@ class RunService:
         if principal.grants:
             _require_runs_it(principal, command.workflow_id)
         org_id, run_id = principal.org_id, run_id or new_id()
-        refusal = self._admit(org_id, run_id)
+        refusal = self._admission.admit(org_id, run_id)
         try:
             if once is None:
                 if refusal is not None:
@@ -149,9 +130,9 @@ class RunService:
                 lambda tx: self._start_once(tx, principal, command, runnable, once, run_id, refusal)
             )
         finally:
-            self._forget_coming(org_id, run_id)
+            self._admission.forget_coming(org_id, run_id)
         if not started.created and refusal is None:
-            self._give_back(org_id)
+            self._admission.give_back(org_id)
         return started
 
     def _start_once(
@@ -184,9 +165,7 @@ class RunService:
         ``runnable`` is :meth:`WorkflowService.find_runnable_in`'s. Held to the organization's queue limit as of the
         last commit, not to its rate. Raises ``rate_limited`` and ``unavailable`` as :meth:`start`.
         """
-        self._disk_guard()
-        if self._engine.queued_of(principal.org_id) >= self._settings.queued_per_org_max:
-            raise self._queue_is_full()
+        self._admission.check_room(principal.org_id)
         new = self._new_run(principal, command, runnable, new_id(), queued=True)
         new.trigger_depth = trigger_depth
         started = self.write_start(tx, new, runnable)
@@ -222,8 +201,8 @@ class RunService:
             _require_runs_it(principal, command.workflow_id)
 
         org_id, run_id = principal.org_id, new_id()
-        refusal = self._admit(org_id, run_id)
-        self._forget_coming(org_id, run_id)  # it does not join the queue yet
+        refusal = self._admission.admit(org_id, run_id)
+        self._admission.forget_coming(org_id, run_id)  # it does not join the queue yet
 
         def write(tx: Tx) -> str:
             known = idempotency.find_made(tx, org_id, once)
@@ -256,7 +235,7 @@ class RunService:
         if graph.mode is not None:
             slot = graph.mode.find_slot(run.workflow_id, {"trigger": run.payload, "context": run.context})
             await self.warm_slot(org_id, slot)
-        refusal = self._admit(org_id, run_id)
+        refusal = self._admission.admit(org_id, run_id)
         if refusal is not None:
             raise refusal
 
@@ -272,62 +251,15 @@ class RunService:
             def accept() -> None:
                 if ready:
                     self._engine.accept_known(org_id, run_id, deadline_at)
-                self._forget_coming(org_id, run_id)
+                self._admission.forget_coming(org_id, run_id)
 
             tx.after_commit(accept)
 
         try:
             await self._database.write(write)
         finally:
-            self._forget_coming(org_id, run_id)
+            self._admission.forget_coming(org_id, run_id)
         return await self.get(principal, run_id)
-
-    def _admit(self, org_id: str, run_id: str) -> AlloydError | None:
-        """Why the organization's bounds refuse one more run; None when it may come, and is counted from now on."""
-        try:
-            self._disk_guard()
-        except AlloydError as error:
-            return error
-        coming = self._coming.setdefault(org_id, set())
-        if self._engine.queued_of(org_id) + len(coming) >= self._settings.queued_per_org_max:
-            return self._queue_is_full()
-        refusal = self._take_token(org_id)
-        if refusal is None:
-            coming.add(run_id)
-        return refusal
-
-    def _queue_is_full(self) -> AlloydError:
-        return AlloydError(
-            Code.RATE_LIMITED,
-            f"the organization has {self._settings.queued_per_org_max} queued runs, the most it may have",
-            retry_after_s=10,
-        )
-
-    def _forget_coming(self, org_id: str, run_id: str) -> None:
-        coming = self._coming.get(org_id)
-        if coming is not None:
-            coming.discard(run_id)
-            if not coming:
-                del self._coming[org_id]
-
-    def _take_token(self, org_id: str) -> AlloydError | None:
-        rate = self._settings.starts_per_s_per_org
-        if rate <= 0:
-            return None
-        now = self._clock.now_ms()
-        bucket = self._buckets.setdefault(org_id, _Bucket(rate, now))
-        bucket.tokens = min(rate, bucket.tokens + (now - bucket.seen_ms) * rate / 1000)
-        bucket.seen_ms = now
-        if bucket.tokens < 1:
-            return AlloydError(Code.RATE_LIMITED, f"the organization may start {rate} runs a second", retry_after_s=1)
-        bucket.tokens -= 1
-        return None
-
-    def _give_back(self, org_id: str) -> None:
-        """A copy of an earlier request started nothing: it does not count against the rate."""
-        bucket = self._buckets.get(org_id)
-        if bucket is not None:
-            bucket.tokens += 1
 
     def _new_run(
         self, principal: Principal, command: StartRun, runnable: Runnable, run_id: str, *, queued: bool
@@ -355,7 +287,7 @@ class RunService:
         )
 
     def _deadline_ms(self, graph: Graph) -> int:
-        return graph.run_deadline_ms or self._settings.run_deadline_ms
+        return graph.run_deadline_ms or self._admission.settings.run_deadline_ms
 
     def _refuse_archived(self, tx: Tx, org_id: str) -> None:
         if org_id in self._archived:
@@ -391,7 +323,7 @@ class RunService:
         def accept() -> None:
             self._engine.note_group(len(items))
             for seq, (new, runnable) in enumerate(items, start=first_seq):
-                self._forget_coming(new.org_id, new.id)
+                self._admission.forget_coming(new.org_id, new.id)
                 if new.id in held_back:
                     self._engine.scheduler.add_deadline(now + new.deadline_ms)
                     continue
@@ -467,6 +399,10 @@ class RunService:
             for key in graph.order
         ]
         return RunDetail(view, steps)
+
+    async def find_organization(self, run_id: str) -> str | None:
+        """The organization that a run belongs to, None when there is no such run."""
+        return await self._database.read(lambda conn: store.find_org_id(conn, run_id))
 
     async def find_state(self, principal: Principal, run_id: str) -> RunState:
         """Where the run stands. Raises ``not_found`` when the organization has no such run."""
