@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from alloyd.db import Database
+from alloyd.db import Database, Tx
 from alloyd.db.snapshot import KeepGoing
 from alloyd.domain.backups import store
 from alloyd.domain.backups.checking import verify_archive
@@ -69,8 +69,7 @@ class BackupService:
                 # On a full disk the note stays: at the next start it leads to a file that is not there.
                 with contextlib.suppress(AlloydError):
                     await self._database.write(lambda tx: store.delete_note(tx, store.PARTIAL_BACKUP))
-            made_at = str(report.manifest.created_at)
-            await self._database.write(lambda tx: store.set_note(tx, store.LAST_BACKUP_AT, made_at))
+            await self._database.write(lambda tx: _tell_made(tx, path, report.manifest.created_at))
         return report
 
     async def verify(self, path: Path) -> Manifest:
@@ -104,6 +103,11 @@ class BackupService:
             yield
         finally:
             self._busy = False
+
+
+def _tell_made(tx: Tx, path: Path, made_at: int) -> None:
+    store.set_note(tx, store.LAST_BACKUP_AT, str(made_at))
+    tx.audit(f"backup:{path.name}", action="backup.create")
 
 
 async def _in_thread(work: Callable[[KeepGoing], T]) -> T:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 
 from alloyd.db import Database, Tx
-from alloyd.domain.authz.model import Subject
 from alloyd.domain.authz.service import grants_of
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.sessions import store
@@ -32,13 +31,14 @@ from alloyd.events.model import Event
 from alloyd.kit.clock import Clock
 from alloyd.kit.ids import new_id
 from alloyd.log import get_logger
-from alloyd.principal import Principal
+from alloyd.principal import Kind, Principal
 
 log = get_logger("alloyd.sessions")
 
 # A look-up is made again when users changed meanwhile; so often in a row that is an attack or a fault.
 LOOKUPS_MAX = 10
 _EXPIRED_PER_SIGN_OUT = 100
+_SIGNED_IN = "user.signed_in"
 
 
 class SessionService:
@@ -95,7 +95,7 @@ class SessionService:
             raise AlloydError(Code.UNAUTHORIZED, "email or password: not right")
         self._by_address.give_back(address_subject)
         self._by_account.give_back(account_subject)
-        return await self._issue(account, org_id, self._settings.token_ttl_s, "user.signed_in")
+        return await self._issue(account, org_id, self._settings.token_ttl_s, _SIGNED_IN)
 
     async def issue(self, id_or_email: str, organization: str | None, ttl_s: int | None) -> IssuedToken:
         """A token for a user, without a password: the operator's. ``organization`` is an id or slug.
@@ -136,9 +136,17 @@ class SessionService:
             epoch=account.epoch,
             org=org_id,
         )
-        if org_id is not None:
-            event = Event(org_id, kind, account.user.id, {"expires_in_s": ttl_s})
-            await self._database.write(lambda tx: tx.emit(event))
+        user_id = account.user.id
+
+        def write(tx: Tx) -> None:
+            if org_id is not None:
+                tx.emit(Event(org_id, kind, user_id, {"expires_in_s": ttl_s}))
+            if kind == _SIGNED_IN:  # it is only known by now who asks
+                tx.audit(f"user:{user_id}", action="auth.sign_in", org_id=org_id, actor=(Kind.USER.value, user_id))
+            else:
+                tx.audit(f"user:{user_id}", action="auth.issue_token", org_id=org_id)
+
+        await self._database.write(write)
         return IssuedToken(self._tokens.sign(claims), ttl_s, claims)
 
     # -- authenticating --------------------------------------------------------------------------------------
@@ -178,14 +186,6 @@ class SessionService:
             grants_of(conn, org_ids, user_id),
             teams.roles_of(conn, user_id),
         )
-
-    def forget(self, tx: Tx, user_id: str) -> None:
-        """The transaction changes what a user may do: it is looked up again from the commit on. For teams."""
-        tx.after_commit(lambda: self._cache.drop(user_id))
-
-    def forget_grants(self, tx: Tx, _org_id: str, subject: Subject) -> None:
-        """:meth:`forget` for grants; a key's are no business of this."""
-        self.forget(tx, subject.id)
 
     # -- signing out -----------------------------------------------------------------------------------------
 

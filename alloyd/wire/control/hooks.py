@@ -111,5 +111,6 @@ def routes(hooks: HookService, *, bytes_max: int, read_timeout_s: float, depth_m
             raw=True,
             request_media_type="application/json",
             request_schema={},
+            audit_as="workflow.run",
         )
     ]

@@ -30,5 +30,6 @@ def routes(tickets: StreamTickets) -> list[Route]:
             "A one-time ticket that opens one stream as ?ticket=, within 30 seconds",
             output=TicketOut,
             statuses=(429,),
+            mutates=False,
         )
     ]

@@ -138,6 +138,7 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             body=dict[str, Any],
             output=Checked,
             body_bytes_max=definition_bytes_max,
+            mutates=False,
         ),
         Route(
             "GET",
@@ -157,6 +158,7 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             query=VersionQuery,
             output=DefinitionAnswer,
             statuses=(404,),
+            owner=workflows.find_organization,
         ),
         Route(
             "DELETE",
@@ -166,5 +168,6 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             "Take a workflow out of use",
             output=Deleted,
             statuses=(404,),
+            owner=workflows.find_organization,
         ),
     ]

@@ -79,5 +79,6 @@ def routes(backups: BackupService) -> list[Route]:
             output=BackupJson,
             status=201,
             statuses=(409, 422),
+            audit_as="backup.create",
         )
     ]

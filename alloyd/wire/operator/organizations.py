@@ -76,6 +76,7 @@ def routes(orgs: OrgService, limits: PageLimits) -> list[Route]:
             output=OrganizationJson,
             status=201,
             statuses=(409,),
+            audit_as="organization.create",
         ),
         Route(
             "GET",
@@ -104,6 +105,7 @@ def routes(orgs: OrgService, limits: PageLimits) -> list[Route]:
             body=RenameOrganizationBody,
             output=OrganizationJson,
             statuses=(404, 409),
+            audit_as="organization.update",
         ),
         Route(
             "POST",
@@ -113,5 +115,6 @@ def routes(orgs: OrgService, limits: PageLimits) -> list[Route]:
             "Archive an organization: its keys stop at once and for good",
             output=OrganizationJson,
             statuses=(404,),
+            audit_as="organization.archive",
         ),
     ]

@@ -99,6 +99,7 @@ def routes(users: UserService, limits: PageLimits) -> list[Route]:
             output=UserJson,
             status=201,
             statuses=(404, 409),
+            audit_as="user.create",
         ),
         Route(
             "GET",
@@ -119,6 +120,7 @@ def routes(users: UserService, limits: PageLimits) -> list[Route]:
             body=PasswordBody,
             output=UserJson,
             statuses=(404,),
+            audit_as="user.set_password",
         ),
         Route(
             "POST",
@@ -128,5 +130,6 @@ def routes(users: UserService, limits: PageLimits) -> list[Route]:
             "Shut a user out",
             output=UserJson,
             statuses=(404,),
+            audit_as="user.disable",
         ),
     ]
