@@ -25,7 +25,8 @@ class Person:
 
 
 async def sign_in(served: Served, name: str, *places: str) -> Person:
-    """A user ``<name>@example.com``, a member of each place as ``acme admin`` says; their token is kept as a key."""
+    """A user ``<name>@example.com``, a member of each place as ``acme admin`` says; their token, which
+    is of the first place, is kept as a key."""
     await served.key("nowhere")
     email = f"{name}@example.com"
     user = await served.app.users.create(CreateUser(email, PASSWORD, "nowhere", Role.VIEWER))
@@ -37,5 +38,7 @@ async def sign_in(served: Served, name: str, *places: str) -> Person:
             lambda tx, org_id=org_id, wanted=wanted: served.app.users.members.add(tx, org_id, user.id, wanted)  # type: ignore[misc]
         )
     await served.app.database.write(lambda tx: served.app.users.members.remove(tx, served.orgs["nowhere"], user.id))
-    served.keys[name] = (await served.app.sessions.issue(user.id, None, None)).token
+    served.keys[name] = (
+        await served.app.sessions.issue(user.id, places[0].partition(" ")[0] if places else None, None)
+    ).token
     return Person(name, user)

@@ -227,6 +227,10 @@ class WorkflowService:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
+    async def find_organization(self, workflow_id: str) -> str | None:
+        """The organization that a workflow belongs to, None when there is no such workflow."""
+        return await self._database.read(lambda conn: store.find_org_id(conn, workflow_id))
+
     async def get(self, principal: Principal, workflow_id: str, version: int | None = None) -> WorkflowVersion:
         """One version, the newest by default, its secrets masked. Raises ``not_found``."""
         org_id = principal.org_id

@@ -84,6 +84,12 @@ def find_by_id(conn: sqlite3.Connection, org_id: str, workflow_id: str) -> Workf
     return Workflow(*row) if row else None
 
 
+def find_org_id(conn: sqlite3.Connection, workflow_id: str) -> str | None:
+    """The organization that a workflow belongs to."""
+    row = conn.execute("SELECT org_id FROM workflows WHERE id = ? AND deleted_at IS NULL", (workflow_id,)).fetchone()
+    return None if row is None else row[0]
+
+
 def find_version(conn: sqlite3.Connection, org_id: str, workflow_id: str, version: int) -> WorkflowVersion | None:
     """One content, also of a deleted workflow: runs that are pinned to it go on."""
     row = conn.execute(

@@ -209,7 +209,6 @@ def routes(teams: TeamService, orgs: OrgService, limits: PageLimits) -> list[Rou
 
 def _by_id(api: Teams, teams: TeamService) -> list[Route]:
     owner = teams.find_organization
-    members = "/teams/{id}/members"
     return [
         Route(
             "GET",
@@ -242,6 +241,14 @@ def _by_id(api: Teams, teams: TeamService) -> list[Route]:
             statuses=(404, 409),
             owner=owner,
         ),
+        *_of_members(api, teams),
+    ]
+
+
+def _of_members(api: Teams, teams: TeamService) -> list[Route]:
+    owner = teams.find_organization
+    members = "/teams/{id}/members"
+    return [
         Route(
             "GET",
             members,
