@@ -78,7 +78,7 @@ class WebhookSender:
             while True:
                 self._awake.clear()
                 next_at = await self._begin_due()
-                if not self._count:
+                if not self._count and not self._awake.is_set():
                     self._resting.set()
                 await self._rest(next_at)
                 self._resting.clear()
