@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import web
@@ -39,10 +40,12 @@ class TrustedProxies:
         Each proxy adds at the end where its own caller sits. So the list is read from the end, as far as trusted
         proxies wrote it: what stands before that may be anybody's invention.
         """
+        if not self._networks or not forwarded:
+            return _shown(peer or "")
         nearest = _parse(peer or "")
         if nearest is None:
             return LOCAL
-        if not self._networks or not forwarded or not self._trusts(nearest):
+        if not self._trusts(nearest):
             return str(nearest)
         for hop in reversed(",".join(forwarded).split(",")[-HOPS_MAX:]):
             address = _parse(hop.strip())
@@ -66,6 +69,12 @@ def caller_address(request: web.Request) -> str:
     if proxies is None:
         return TrustedProxies().find_caller(request.remote, ())
     return proxies.find_caller(request.remote, request.headers.getall(FORWARDED_FOR, ()))
+
+
+@lru_cache(maxsize=4096)  # each request that changes something asks, and most come from where others came from
+def _shown(peer: str) -> str:
+    address = _parse(peer)
+    return LOCAL if address is None else str(address)
 
 
 def _parse(text: str) -> Address | None:
