@@ -174,6 +174,8 @@ class Doors(Capabilities):
             "grant": self.grants.find_organization,
             "api_key": self.keys.find_organization,
             "webhook": self.webhooks.find_organization,
+            "workflow": self.workflows.find_organization,
+            "run": self.runs.find_organization,
         }
         return [
             *teams.routes(self.teams, self.orgs, self.page_limits),
