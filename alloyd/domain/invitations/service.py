@@ -83,7 +83,7 @@ class InvitationService:
                 accepted_by=None,
             )
             store.insert(tx, invitation, model.hash_token(token))
-            payload = {"email": email, "role": new.role.value, "team_id": new.team_id}
+            payload = {"role": new.role.value, "team_id": new.team_id}
             tx.emit(Event(invitation.org_id, "invitation.created", invitation.id, payload))
             idempotency.remember_made(tx, principal.org_id, once, invitation.id)
             return IssuedInvitation(invitation, token)
