@@ -18,16 +18,19 @@ from alloyd.domain.keys.model import CreateKey, IssuedKey
 from alloyd.domain.keys.service import KeyService, KeySettings
 from alloyd.domain.orgs.model import Organization
 from alloyd.domain.orgs.service import OrgService
-from alloyd.domain.users.service import UserService
+from alloyd.domain.sessions.model import IssuedToken, SessionSettings
+from alloyd.domain.sessions.service import SessionService
+from alloyd.domain.users.model import User
+from alloyd.domain.users.service import CreateUser, UserService
 from alloyd.events.hub import Hub
 from alloyd.events.service import EventLog
 from alloyd.kit.clock import ManualClock
 from alloyd.principal import SCOPES, Kind, Principal, Role
-from alloyd.wire.auth import KeyAuthenticator, OperatorAuthenticator, read_api_key_header, read_bearer
-from alloyd.wire.control import api_keys, me, organizations
+from alloyd.wire.auth import ControlAuthenticator, KeyAuthenticator, OperatorAuthenticator, read_api_key_header
+from alloyd.wire.control import api_keys, me, members, organizations, sessions
 from alloyd.wire.control.codec import ControlSurface
-from alloyd.wire.operator import api_keys as operator_keys
 from alloyd.wire.operator import organizations as operator_orgs
+from alloyd.wire.operator import tokens as operator_tokens
 from alloyd.wire.operator import users as operator_users
 from alloyd.wire.paging import PageLimits
 from alloyd.wire.private.codec import PrivateSurface
@@ -36,6 +39,7 @@ from alloyd.wire.server import Server, WireLimits
 
 CONTROL = frozenset({"control"})
 PASSWORD = "correct horse battery staple"
+SECRET = bytes(range(32))
 
 
 @dataclass
@@ -49,6 +53,7 @@ class World:
     orgs: OrgService
     keys: KeyService
     users: UserService
+    sessions: SessionService
 
     def operator_of(self, org_id: str) -> Principal:
         return Principal(Kind.OPERATOR, "operator", org_id, Role.OWNER, SCOPES, platform_admin=True)
@@ -60,6 +65,19 @@ class World:
         self, org: Organization, scopes: Sequence[str] = ("private", "control"), role: Role = Role.OWNER, **more: Any
     ) -> IssuedKey:
         return await self.keys.create(self.operator_of(org.id), CreateKey("test", tuple(scopes), role, **more))
+
+    async def make_user(self, name: str, slug: str = "acme", role: Role = Role.MEMBER, **more: Any) -> User:
+        """A user ``<name>@example.com`` with :data:`PASSWORD`."""
+        return await self.users.create(CreateUser(f"{name}@example.com", PASSWORD, slug, role, **more))
+
+    async def join(self, user: User, slug: str, role: Role = Role.MEMBER) -> None:
+        """Make a user a member of one more organization."""
+        org = await self.orgs.get_by_name(slug)
+        await self.database.write(lambda tx: self.users.members.add(tx, org.id, user.id, role))
+
+    async def token(self, user: User, slug: str | None = None, ttl_s: int | None = None) -> IssuedToken:
+        """A token as the operator issues it: no password is hashed for it."""
+        return await self.sessions.issue(user.id, slug, ttl_s)
 
     async def signed_in(self, issued: IssuedKey, surface: str = "control") -> Principal | None:
         assert issued.raw is not None
@@ -81,7 +99,9 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(directory: Path, cache_max: int = 100) -> AsyncIterator[World]:
+async def open_world(
+    directory: Path, cache_max: int = 100, settings: SessionSettings | None = None
+) -> AsyncIterator[World]:
     path = directory / "alloyd.db"
     migrate(path)
     clock = ManualClock()
@@ -92,8 +112,9 @@ async def open_world(directory: Path, cache_max: int = 100) -> AsyncIterator[Wor
     orgs = OrgService(database)
     keys = KeyService(database, hub, clock, orgs, KeySettings(cache_max=cache_max))
     users = UserService(database, hub, orgs)
+    sessions = SessionService(database, users, clock, SECRET, settings)
     try:
-        yield World(database, clock, hub, log, orgs, keys, users)
+        yield World(database, clock, hub, log, orgs, keys, users, sessions)
     finally:
         users.close()
         await database.close()
@@ -115,12 +136,14 @@ def public_server(world: World) -> Server:
     limits = PageLimits()
     control = [
         *api_keys.routes(world.keys, world.clock, limits),
-        *organizations.routes(world.orgs),
-        *me.routes(world.keys),
+        *organizations.routes(world.orgs, world.users),
+        *members.routes(world.users.members, world.orgs, limits),
+        *me.routes(world.keys, world.users, world.orgs, limits),
+        *sessions.routes(world.sessions),
     ]
     return Server(
         [
-            ControlSurface(control, KeyAuthenticator(world.keys, "control", read_bearer), world.clock),
+            ControlSurface(control, ControlAuthenticator(world.keys, world.sessions), world.clock),
             PrivateSurface(PROBES, KeyAuthenticator(world.keys, "private", read_api_key_header)),
         ],
         authorize,
@@ -134,9 +157,12 @@ def socket_server(world: World) -> Server:
     operator = [
         *operator_orgs.routes(world.orgs, limits),
         *operator_users.routes(world.users, limits),
-        *operator_keys.routes(world.keys, world.clock),
+        *operator_tokens.routes(world.sessions),
     ]
-    control = [*api_keys.routes(world.keys, world.clock, limits), *me.routes(world.keys)]
+    control = [
+        *api_keys.routes(world.keys, world.clock, limits),
+        *me.routes(world.keys, world.users, world.orgs, limits),
+    ]
     return Server(
         [
             ControlSurface(
@@ -159,8 +185,9 @@ async def serve(server: Server) -> AsyncIterator[TestClient[Any, Any]]:
         yield client
 
 
-def bearer(issued: IssuedKey) -> dict[str, str]:
-    return {"Authorization": f"Bearer {issued.raw}"}
+def bearer(issued: IssuedKey | IssuedToken) -> dict[str, str]:
+    raw = issued.token if isinstance(issued, IssuedToken) else issued.raw
+    return {"Authorization": f"Bearer {raw}"}
 
 
 def api_key(issued: IssuedKey) -> dict[str, str]:

@@ -8,6 +8,7 @@ from alloyd.app.disk import DiskGuard
 from alloyd.app.providers import build_gateway
 from alloyd.config import Config, LiveConfig
 from alloyd.db import Database, DatabaseSettings, Tx
+from alloyd.domain.assets.service import AssetService
 from alloyd.domain.audit.service import AuditService
 from alloyd.domain.audit.worker import AuditWorker
 from alloyd.domain.authz.model import Subject, SubjectKind
@@ -114,6 +115,7 @@ class Capabilities:
 
         self.teams = TeamService(self.database)
         self.teams.on_member_change(lambda tx, user_id: members.note_change(tx, user_id, "the teams changed"))
+        self.teams.on_delete(self.keys.keep_team)
         members.on_leave(self.teams.forget_member)
         self.grants = GrantService(self.database, self.hub)
         self.grants.on_change(self.keys.forget_grants)
@@ -132,6 +134,7 @@ class Capabilities:
             settings.storage_settings(config),
             self.sweeper.wake,
         )
+        self.assets = AssetService(self.database, self.storage)
 
     def _build_webhooks(self) -> None:
         self.mailer = Mailer(lambda: settings.smtp_settings(self.live.current), self.live.current.email.connections_max)

@@ -16,6 +16,7 @@ from alloyd.process.datadir import DataDir
 from alloyd.wire.auth import ControlAuthenticator, KeyAuthenticator, OperatorAuthenticator, read_api_key_header
 from alloyd.wire.control import (
     api_keys,
+    assets,
     audit,
     authz,
     events,
@@ -152,6 +153,7 @@ class Doors(Capabilities):
             *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
             *providers.routes(self.gateway, self.provider_streams),
             *jobs.routes(self.jobs, self.usage, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *assets.routes(self.assets, self.clock, self.page_limits, config.http.read_timeout_s),
             *usage.routes(self.usage, self.page_limits, self.orgs.find_organization),
             *operations.routes(),
             *schedules.routes(self.schedules, self.page_limits),

@@ -38,7 +38,7 @@ from alloyd.cli.errors import (
     Refused,
     Unsuccessful,
 )
-from alloyd.cli.live import audit, backup, events, key, org, run, storage, token, user, workflow
+from alloyd.cli.live import audit, backup, events, key, org, run, storage, token, user, webhook, workflow
 from alloyd.cli.options import Command, Group, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.cli.version import version_line, versions
@@ -79,6 +79,7 @@ COMMANDS: Sequence[click.Command] = (
     key.group,
     token.group,
     workflow.group,
+    webhook.group,
     run.group,
     storage.group,
     events.group,

@@ -174,6 +174,8 @@ class EngineConfig(Group, frozen=True, kw_only=True):
         4 * MIB
     )
     nodes_max: Annotated[int, number("Most nodes in a workflow.", 1, 10_000, "nodes")] = 500
+    call_depth_max: Annotated[int, number("How deep workflows may call each other.", 1, 100, "workflows")] = 16
+    foreach_items_max: Annotated[int, number("Most items of a foreach.", 1, 1_000_000, "items")] = 10_000
     shutdown_grace_s: Annotated[
         int, number("At a stop, how long running steps may take to end.", 0, 3600, "seconds")
     ] = 20

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from alloyd.domain.keys.model import KEY_PREFIX
 from alloyd.domain.keys.service import KeyService
 from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.sessions.service import SessionService
 from alloyd.errors import AlloydError, Code, conflict
 from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
 
@@ -73,6 +75,36 @@ class KeyAuthenticator(Authenticator):
     async def authenticate(self, request: web.Request) -> Principal:
         raw = self._read(request)
         principal = None if raw is None else await self._keys.authenticate(raw, self._surface, self._accepts)
+        if principal is None:
+            raise unauthorized()
+        return principal
+
+
+class ControlAuthenticator(Authenticator):
+    """The control plane's credentials: an API key or a user's token, both as ``Authorization: Bearer``.
+
+    What begins as keys do is a key and nothing else: one that fails is not tried as a token.
+    """
+
+    def __init__(self, keys: KeyService, sessions: SessionService) -> None:
+        self._find_key = keys.find_cached
+        self._accepts = SURFACE_ACCEPTS["control"]
+        self._keys = KeyAuthenticator(keys, "control", read_bearer)
+        self._sessions = sessions
+
+    def find(self, request: web.Request) -> Principal | None:
+        token = read_bearer(request)
+        if token is None:
+            return None
+        if token.startswith(KEY_PREFIX):
+            return self._find_key(token, "control", self._accepts)
+        return self._sessions.find_cached(token)
+
+    async def authenticate(self, request: web.Request) -> Principal:
+        token = read_bearer(request)
+        if token is None or token.startswith(KEY_PREFIX):
+            return await self._keys.authenticate(request)
+        principal = await self._sessions.authenticate(token)
         if principal is None:
             raise unauthorized()
         return principal

@@ -100,7 +100,7 @@ def _key_members(key: ApiKey, now_ms: int) -> dict[str, Any]:
     return {
         "id": key.id,
         "organization_id": key.org_id,
-        "team_id": None,
+        "team_id": key.team_id,
         "name": key.name,
         "description": key.description,
         "prefix": key.prefix,

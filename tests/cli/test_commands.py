@@ -58,6 +58,20 @@ def test_users(alloyd, org):
     assert "not_found" in alloyd("user", "disable", "nobody@example.com", code=1).err
 
 
+def test_tokens(alloyd, org):
+    email = f"{uuid.uuid4().hex[:8]}@example.com"
+    alloyd("user", "create", "--email", email, "--org", org, "--password-stdin", stdin=PASSWORD)
+    alone = alloyd("token", "issue", email, "--org", org, "--ttl", "90s")
+    assert alone.out.count(".") == 2
+    assert "90 seconds" in alone.err
+    issued = alloyd("token", "issue", email, "--json").json
+    assert (issued["token_type"], issued["expires_in"]) == ("bearer", 3600)
+    assert "not_found" in alloyd("token", "issue", email, "--org", "default", code=1).err
+    assert "ttl_s" in alloyd("token", "issue", email, "--ttl", "1s", code=1).err
+    alloyd("user", "disable", email)
+    assert "disabled" in alloyd("token", "issue", email, code=1).err
+
+
 def test_keys(alloyd, org):
     made = alloyd(
         "key", "create", "--org", org, "--name", "ci", "--scope", "private", "--expires", "90d", "--json"

@@ -53,6 +53,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "workflows": {"operations"},
     "retention": {"audit", "runs", "idempotency", "usage", "webhooks"},
     "runs": {"workflows", "operations", "authz", "idempotency"},
+    "assets": {"storage", "idempotency"},
     "jobs": {"runs", "workflows", "providers", "usage", "idempotency"},
     "triggers": {"runs", "workflows"},
     "schedules": {"runs", "workflows", "idempotency"},

@@ -113,7 +113,7 @@ async def revoke_key(client: Client, key: str, as_json: bool) -> None:
 @live()
 async def rotate_key(client: Client, key: str, grace: int, as_json: bool) -> None:
     """Replace a key by a new one like it. The raw key, alone on stdout, is shown this once."""
-    _show_raw(await client.post(f"/operator/api-keys/{segment(key)}/rotate", {"grace_ms": grace}), as_json)
+    _show_raw(await client.post(f"{STEM}/{segment(key)}/rotate", {"grace_ms": grace}), as_json)
 
 
 def _show_raw(issued: Any, as_json: bool) -> None:

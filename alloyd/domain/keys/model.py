@@ -13,9 +13,10 @@ from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit.ids import random_token
 from alloyd.principal import FINE_SCOPES, SCOPES, SURFACE_SCOPES, Kind, Principal, Role
 
+KEY_PREFIX = "alloy_"
 KEY_ID_CHARS = 8
 SECRET_CHARS = 43
-_ID_START = len("alloy_")
+_ID_START = len(KEY_PREFIX)
 ID_SLICE = slice(_ID_START, _ID_START + KEY_ID_CHARS)
 RAW_CHARS = _ID_START + KEY_ID_CHARS + 1 + SECRET_CHARS
 

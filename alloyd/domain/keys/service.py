@@ -273,6 +273,11 @@ class KeyService:
         crash.reach("first_key.told")
         await self._database.write(store.forget_untold_org)
 
+    def keep_team(self, tx: Tx, org_id: str, team_id: str) -> None:
+        """For who deletes a team: raise ``conflict`` while a working key is bound to it."""
+        if store.exists_live_of_team(tx, org_id, team_id):
+            raise conflict("keys are bound to the team; revoke or replace them first")
+
     # -- ending ----------------------------------------------------------------------------------------------
 
     def _end(self, tx: Tx, keys: Collection[tuple[str, str]], reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
@@ -54,6 +54,19 @@ class OrgService:
     async def get_by_name(self, id_or_slug: str) -> Organization:
         """The organization of that id or slug, archived ones too. Raises ``not_found``."""
         return await self._database.read(lambda conn: _must_find(conn, id_or_slug))
+
+    async def find_organization(self, org_id: str) -> str | None:
+        """The id itself: an organization belongs to itself. For routes of ``/organizations/{id}``."""
+        return org_id
+
+    async def list_of(self, org_ids: Sequence[str]) -> list[Organization]:
+        """The organizations of these ids, in their order; one that is not there is left out."""
+
+        def read(conn: sqlite3.Connection) -> list[Organization]:
+            found = (store.find(conn, org_id) for org_id in org_ids)
+            return [org for org in found if org is not None]
+
+        return await self._database.read(read)
 
     async def find_default(self) -> Organization | None:
         """Where the operator acts when no organization is named: the one called `default`, else the oldest active."""
@@ -147,6 +160,11 @@ def require_active(tx: Tx, org_id: str) -> None:
     Raises ``not_found`` when there is no such organization, ``conflict`` when it is archived.
     """
     _refuse_archived(_must_find(tx.conn, org_id))
+
+
+def list_archived(conn: sqlite3.Connection) -> set[str]:
+    """Ids of all archived organizations."""
+    return store.list_archived(conn)
 
 
 def _refuse_archived(org: Organization) -> None:

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from alloyd.domain.keys.model import ApiKey, CreateKey
+from alloyd.domain.keys.model import GRACE_MS_MAX, ApiKey, CreateKey
 from alloyd.domain.keys.service import KeyService
-from alloyd.errors import not_found
 from alloyd.kit.clock import Clock
 from alloyd.principal import Role
 from alloyd.wire.control.tenancy import organization_of
@@ -40,6 +39,13 @@ class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
+class RotateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the old key works on, in milliseconds; 0 ends it at once."""
+
+    grace_ms: Annotated[int, msgspec.Meta(ge=0, le=GRACE_MS_MAX)] = 0
+    idempotency_key: str | None = None
+
+
 class KeyQuery(PageQuery, frozen=True, kw_only=True):
     """The query of the list."""
 
@@ -58,10 +64,8 @@ class ApiKeys:
         """Control contract: `POST /v1/api-keys`."""
         body: CreateKeyBody = call.body
         organization_of(call, body.organization_id)
-        if body.team_id is not None:
-            raise not_found("team")  # no organization has any
         expires_at = None if body.expires_at is None else (body.expires_at - _EPOCH) // _MS
-        new = CreateKey(body.name, body.scopes, body.role, expires_at, body.description)
+        new = CreateKey(body.name, body.scopes, body.role, expires_at, body.description, body.team_id)
         issued = await self._keys.create(call.who, new, read_once(call, body.idempotency_key))
         return issued_key_json(issued, self._clock.now_ms())
 
@@ -85,6 +89,13 @@ class ApiKeys:
     async def disable_key(self, call: Call) -> ApiKeyJson:
         """Control contract: `POST /v1/api-keys/{id}/disable`."""
         return self._show(await self._keys.disable(call.who, call.param("id")))
+
+    async def rotate_key(self, call: Call) -> IssuedKeyJson:
+        """`POST /v1/api-keys/{id}/rotate`: the answer is the new key, told this once."""
+        body: RotateKeyBody = call.body
+        once = read_once(call, body.idempotency_key)
+        issued = await self._keys.rotate(call.who, call.param("id"), body.grace_ms, once)
+        return issued_key_json(issued, self._clock.now_ms())
 
     def _show(self, key: ApiKey) -> ApiKeyJson:
         return api_key_json(key, self._clock.now_ms())
@@ -115,7 +126,16 @@ def routes(keys: KeyService, clock: Clock, limits: PageLimits) -> list[Route]:
             output=list[ApiKeyJson],
             statuses=(404,),
         ),
-        Route("GET", "/api-keys/{id}", api.get_key, "api_key.read", "One key", output=ApiKeyJson, statuses=(404,)),
+        Route(
+            "GET",
+            "/api-keys/{id}",
+            api.get_key,
+            "api_key.read",
+            "One key",
+            output=ApiKeyJson,
+            statuses=(404,),
+            owner=keys.find_organization,
+        ),
         Route(
             "DELETE",
             "/api-keys/{id}",
@@ -124,6 +144,7 @@ def routes(keys: KeyService, clock: Clock, limits: PageLimits) -> list[Route]:
             "Revoke a key at once and for good",
             output=ApiKeyJson,
             statuses=(404,),
+            owner=keys.find_organization,
         ),
         Route(
             "POST",
@@ -133,5 +154,18 @@ def routes(keys: KeyService, clock: Clock, limits: PageLimits) -> list[Route]:
             "Disable a key at once",
             output=ApiKeyJson,
             statuses=(404, 409),
+            owner=keys.find_organization,
+        ),
+        Route(
+            "POST",
+            "/api-keys/{id}/rotate",
+            api.rotate_key,
+            "api_key.rotate",
+            "Replace a key by a new one like it; the answer holds it this once",
+            body=RotateKeyBody,
+            output=IssuedKeyJson,
+            status=201,
+            statuses=(404, 409),
+            owner=keys.find_organization,
         ),
     ]

@@ -76,26 +76,7 @@ class ControlSurface(Surface):
     def _envelope(
         self, request_id: str, call: Call | None, status: int, data: Any, error: Any, links: dict[str, str]
     ) -> bytes:
-        principal = call.principal if call else None
-        return _ENCODER.encode(
-            {
-                "meta": {
-                    "request_id": request_id,
-                    "trace_id": (call.trace_id if call else None) or request_id,
-                    "timestamp": rfc3339(self._clock.now_ms()),
-                    "status": status,
-                    "version": VERSION,
-                },
-                "context": {
-                    "principal_id": principal.id if principal else None,
-                    "organization_id": principal.org_id if principal else None,
-                    "team_id": principal.team_id if principal else None,
-                },
-                "data": data,
-                "error": error,
-                "links": links,
-            }
-        )
+        return envelope(self._clock.now_ms(), request_id, call, status, data, error, links)
 
     def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
         return _envelope_schema(schema, {"type": "null"})
@@ -110,6 +91,32 @@ class ControlSurface(Surface):
 
     def describe_security(self) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer"}
+
+
+def envelope(
+    now_ms: int, request_id: str, call: Call | None, status: int, data: Any, error: Any, links: dict[str, str]
+) -> bytes:
+    """The five keys around ``data`` or ``error``, encoded."""
+    principal = call.principal if call else None
+    return _ENCODER.encode(
+        {
+            "meta": {
+                "request_id": request_id,
+                "trace_id": (call.trace_id if call else None) or request_id,
+                "timestamp": rfc3339(now_ms),
+                "status": status,
+                "version": VERSION,
+            },
+            "context": {
+                "principal_id": principal.id if principal else None,
+                "organization_id": (principal.org_id or None) if principal else None,
+                "team_id": principal.team_id if principal else None,
+            },
+            "data": data,
+            "error": error,
+            "links": links,
+        }
+    )
 
 
 def _envelope_schema(data: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:

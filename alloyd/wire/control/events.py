@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 from aiohttp import web
@@ -13,9 +13,6 @@ from alloyd.wire.route import WEBSOCKET, Call, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_events
 from alloyd.wire.stream import Streams, parse_kinds
 from alloyd.wire.websocket import serve_websocket
-
-# The organizations whose events a caller may read.
-FindOrgs = Callable[[Principal], Awaitable[Collection[str]]]
 
 
 class StreamQuery(msgspec.Struct):
@@ -30,16 +27,9 @@ class StreamQuery(msgspec.Struct):
     ticket: str | None = None
 
 
-def routes(
-    streams: Streams,
-    allowed_origins: Callable[[], Collection[str]],
-    find_orgs: FindOrgs | None = None,
-) -> list[Route]:
-    """Both streams. ``allowed_origins`` are pages that may open the WebSocket besides the server's own.
-
-    ``find_orgs`` is for callers with several organizations; left out, a caller has that of its credential.
-    """
-    handlers = _Handlers(streams, allowed_origins, find_orgs)
+def routes(streams: Streams, allowed_origins: Callable[[], Collection[str]]) -> list[Route]:
+    """Both streams. ``allowed_origins`` are pages that may open the WebSocket besides the server's own."""
+    handlers = _Handlers(streams, allowed_origins)
     return [
         Route(
             "GET",
@@ -65,32 +55,29 @@ def routes(
 
 
 class _Handlers:
-    def __init__(
-        self, streams: Streams, allowed_origins: Callable[[], Collection[str]], find_orgs: FindOrgs | None
-    ) -> None:
+    def __init__(self, streams: Streams, allowed_origins: Callable[[], Collection[str]]) -> None:
         self._streams = streams
         self._allowed_origins = allowed_origins
-        self._find_orgs = find_orgs
 
-    async def stream_events(self, call: Call) -> web.StreamResponse:
+    async def stream_events(self, call: Call) -> web.StreamResponse | None:
         query: StreamQuery = call.query
         kinds = parse_kinds(query.kinds.split(","))
-        org_ids = await self._orgs_of(call.who, query.organization_id)
+        org_ids = _orgs_of(call.who, query.organization_id)
         return await stream_events(call, self._streams, org_ids, kinds, query.last_event_id)
 
     async def open_websocket(self, call: Call) -> web.StreamResponse:
         query: StreamQuery = call.query
         kinds = parse_kinds(query.kinds.split(","))
-        org_ids = await self._orgs_of(call.who, query.organization_id)
+        org_ids = _orgs_of(call.who, query.organization_id)
         return await serve_websocket(call, self._streams, org_ids, kinds, query.last_event_id, self._allowed_origins())
 
-    async def _orgs_of(self, principal: Principal, wanted: str | None) -> Collection[str]:
-        if self._find_orgs is None:
-            mine: Collection[str] = {principal.org_id}
-        else:
-            mine = await self._find_orgs(principal)
-        if wanted is None:
-            return mine
-        if wanted not in mine:
-            raise not_found("organization")
-        return {wanted}
+
+def _orgs_of(principal: Principal, wanted: str | None) -> Collection[str]:
+    """The organizations whose events the caller may read; only ``wanted`` if it is named. Raises ``not_found``."""
+    standing_in = [principal.within(org_id) for org_id in principal.org_ids]
+    mine = {there.org_id for there in standing_in if there is not None and there.may("event.read")}
+    if wanted is None:
+        return mine
+    if wanted not in mine:
+        raise not_found("organization")
+    return {wanted}

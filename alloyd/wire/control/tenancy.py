@@ -8,6 +8,15 @@ from alloyd.principal import ACTIONS
 from alloyd.wire.route import Call
 
 
+def require_own_organization(call: Call) -> str:
+    """The organization in the path's ``{id}``. Raises ``not_found`` unless the caller acts in it: a route of it has an
+    ``owner``, so whoever belongs there does."""
+    org_id = call.param("id")
+    if org_id != call.who.org_id:
+        raise not_found("organization")
+    return org_id
+
+
 def organization_of(call: Call, named: str | None) -> str:
     """The organization a request is about: ``organization_id`` of its body or query, by default the credential's.
 

@@ -11,6 +11,7 @@ from alloyd.domain.idempotency.model import Once
 from alloyd.domain.keys import model
 from alloyd.domain.keys.model import GRACE_MS_MAX, CreateKey, KeyState
 from alloyd.domain.orgs.model import Organization
+from alloyd.domain.teams.service import TeamService
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.ids import new_id
 from alloyd.principal import Principal, Role
@@ -281,3 +282,22 @@ async def test_raw_key_is_nowhere_to_be_read(world: World, org: Organization, ca
         assert secret not in told
         assert secret not in repr(issued) + repr(issued.key) + repr(await world.signed_in(issued))
         assert secret not in caplog.text
+
+
+async def test_a_team_with_working_keys_stays(world: World, org: Organization) -> None:
+    teams, operator = TeamService(world.database), world.operator_of(org.id)
+    teams.on_delete(world.keys.keep_team)
+    team = await teams.create(operator, "red", "Red")
+    other = await teams.create(operator, "blue", "Blue")
+    issued = await world.issue(org, team_id=team.id)
+    principal = await world.signed_in(issued)
+    assert principal is not None
+    assert principal.team_id == issued.key.team_id == team.id
+    await teams.delete(operator, other.id)
+    with pytest.raises(AlloydError, match="keys are bound to the team") as refused:
+        await teams.delete(operator, team.id)
+    assert refused.value.code is Code.CONFLICT
+    await world.keys.revoke(operator, issued.key.id)
+    await teams.delete(operator, team.id)
+    with pytest.raises(AlloydError, match="team not found"):
+        await world.issue(org, team_id=team.id)

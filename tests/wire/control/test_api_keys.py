@@ -9,6 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from alloyd.domain.keys.model import IssuedKey
+from alloyd.domain.teams.service import TeamService
 from alloyd.errors import AlloydError
 from alloyd.kit.clock import rfc3339
 from alloyd.kit.ids import is_uuid, new_id
@@ -217,3 +218,36 @@ async def test_archived_organizations_keys_stop(world: World, client: Client, ow
     assert (await _ask(client, "GET", "/v1/me"))[0] == 401
     with pytest.raises(AlloydError, match="archived"):
         await world.issue(await world.orgs.get(owner.key.org_id))
+
+
+async def test_rotate(world: World, client: Client, owner: IssuedKey) -> None:
+    org = await world.orgs.get_by_name("acme")
+    old = await world.issue(org)
+    path, body = f"/v1/api-keys/{old.key.id}/rotate", {"grace_ms": 1000, "idempotency_key": "k"}
+    status, answer = await _ask(client, "POST", path, json=body)
+    assert status == 201
+    assert answer["data"]["key"].startswith(answer["data"]["prefix"])
+    assert await world.signed_in(old) is not None
+    world.clock.advance(1000)
+    assert await world.signed_in(old) is None
+    again = (await _ask(client, "POST", path, json=body))[1]
+    assert (again["data"]["id"], again["data"]["key"]) == (answer["data"]["id"], None)
+    theirs = await world.issue(await world.make_org("other"))
+    for id_, sent, expected in ((theirs.key.id, {}, 404), (new_id(), {}, 404), (old.key.id, {"grace_ms": -1}, 400)):
+        assert (await _ask(client, "POST", f"/v1/api-keys/{id_}/rotate", json=sent))[0] == expected
+    admin = await world.issue(org, role=Role.ADMIN)
+    assert (await _ask(client, "POST", f"/v1/api-keys/{owner.key.id}/rotate", headers=bearer(admin)))[0] == 403
+
+
+async def test_key_of_a_team(world: World, client: Client, owner: IssuedKey) -> None:
+    teams = TeamService(world.database)
+    mine = await teams.create(world.operator_of(owner.key.org_id), "red", "Red")
+    theirs = await teams.create(world.operator_of((await world.make_org("other")).id), "red", "Red")
+    made = (await _ask(client, "POST", "/v1/api-keys", json={"name": "x", "team_id": mine.id}))[1]["data"]
+    assert made["team_id"] == mine.id
+    for raw in (made["key"], (await _ask(client, "POST", f"/v1/api-keys/{made['id']}/rotate"))[1]["data"]["key"]):
+        status, answer = await _ask(client, "GET", "/v1/api-keys", headers={"Authorization": f"Bearer {raw}"})
+        assert answer["context"]["team_id"] == (mine.id if raw != made["key"] else None)
+        assert status == (403 if raw != made["key"] else 401)  # a member; the old key ended as it was rotated
+    status, answer = await _ask(client, "POST", "/v1/api-keys", json={"name": "x", "team_id": theirs.id})
+    assert (status, answer["error"]["message"]) == (404, "team not found")

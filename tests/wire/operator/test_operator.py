@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from alloyd.wire.auth import OPERATOR_ORG_HEADER
 from alloyd.wire.operator.users import CreateUserBody, PasswordBody
 from tests.identity import PASSWORD, World, open_world, socket_server
 
@@ -81,8 +80,6 @@ async def test_organizations_from_start_to_end(client: aiohttp.ClientSession) ->
         ("POST", "/users/nobody/password", {"password": PASSWORD}, 404, "user"),
         ("POST", "/users/nobody/disable", None, 404, "user"),
         ("GET", "/users?organization=nobody", None, 404, "organization"),
-        ("POST", f"/api-keys/{SOME_ID}/rotate", {}, 404, "api key"),
-        ("POST", f"/api-keys/{SOME_ID}/rotate", {"grace_ms": -1}, 400, "grace_ms"),
         ("DELETE", "/organizations/acme", None, 405, "DELETE"),
     ],
 )
@@ -155,21 +152,26 @@ async def test_pages(client: aiohttp.ClientSession) -> None:
         assert "next" not in rest["links"]
 
 
-async def test_rotate(world: World, client: aiohttp.ClientSession) -> None:
-    org = await world.make_org("acme")
-    old = await world.issue(org)
-    body = {"grace_ms": 1000, "idempotency_key": "k"}
-    path = f"/api-keys/{old.key.id}/rotate"
-    status, answer = await _ask(client, "POST", path, json=body, headers={OPERATOR_ORG_HEADER: "acme"})
-    assert status == 201
-    assert answer["data"]["key"].startswith(answer["data"]["prefix"])
-    assert await world.signed_in(old) is not None
-    world.clock.advance(1000)
-    assert await world.signed_in(old) is None
-    again = (await _ask(client, "POST", path, json=body, headers={OPERATOR_ORG_HEADER: "acme"}))[1]
-    assert (again["data"]["id"], again["data"]["key"]) == (answer["data"]["id"], None)
+async def test_token_of_a_user(world: World, client: aiohttp.ClientSession) -> None:
+    await world.make_org("acme")
+    user = await world.make_user("ann")
     await world.make_org("other")
-    assert (await _ask(client, "POST", path, json={}, headers={OPERATOR_ORG_HEADER: "other"}))[0] == 404
+    for body, lifetime in ({"user": user.email}, 3600), ({"user": user.id, "organization": "acme", "ttl_s": 60}, 60):
+        status, answer = await _ask(client, "POST", "/tokens", json=body)
+        assert (status, answer["data"]["token_type"], answer["data"]["expires_in"]) == (201, "bearer", lifetime)
+        principal = await world.sessions.authenticate(answer["data"]["access_token"])
+        assert principal is not None
+        assert principal.id == user.id
+    assert (await world.kinds())[-2:] == ["user.token_issued"] * 2
+    await world.users.disable(user.id)
+    for body, expected in (
+        ({"user": "nobody@example.com"}, 404),
+        ({"user": user.id, "ttl_s": 59}, 400),
+        ({"user": user.id, "ttl_s": 10**9}, 400),
+        ({"user": user.id}, 409),
+        ({"user": (await world.make_user("ben")).id, "organization": "other"}, 404),
+    ):
+        assert (await _ask(client, "POST", "/tokens", json=body))[0] == expected, body
 
 
 def test_bodies_hide_the_password_when_shown() -> None:
