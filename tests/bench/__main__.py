@@ -20,6 +20,7 @@ from tests.bench.figures import Figure, table
 from tests.bench.load import generator
 from tests.bench.measure_download import measure_download
 from tests.bench.measure_events import measure_events
+from tests.bench.measure_gateway import measure_gateway
 from tests.bench.measure_idle import measure_memory, measure_ready, measure_waiting
 from tests.bench.measure_runs import measure_complete, measure_single, measure_triggers
 from tests.bench.profiled import report
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "single": measure_single,
     "events": measure_events,
     "download": measure_download,
+    "gateway": measure_gateway,
     "triggers": measure_triggers,
     "complete": measure_complete,
 }

@@ -17,7 +17,7 @@ PURE = {
     "workflow.merge_context", "workflow.validate_context", "transform", "text.transform_basic", "event.emit",
 }  # fmt: skip
 WITH_EFFECTS = {
-    "workflow.delay", "http.request", "storage.read", "storage.write", "storage.list", "storage.delete",
+    "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "http.request", "storage.read", "storage.write", "storage.list", "storage.delete",
 }  # fmt: skip
 
 
