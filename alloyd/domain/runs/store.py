@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from alloyd.db.tx import Tx
+from alloyd.domain.operations.model import Slot
+from alloyd.domain.runs import store_waits
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
     ENCODER,
     AgedRun,
     Attempt,
     Changes,
+    Lineage,
     RunFilter,
     RunState,
     RunView,
@@ -24,6 +27,8 @@ from alloyd.domain.runs.model import (
     StepState,
     TimerKind,
 )
+from alloyd.domain.runs.waits import DECODER, Wakeup
+from alloyd.events.model import Event
 
 _STEP_ERROR = msgspec.json.Decoder(StepError)
 _ATTEMPTS = msgspec.json.Decoder(list[Attempt])
@@ -46,6 +51,8 @@ class NewRun:
     context: bytes
     metadata: bytes | None
     retry_of: str | None = None
+    slot: Slot | None = None
+    told: tuple[Event, ...] = ()
     trigger_depth: int = 0  # as many runs led to it, each by an event that started the next
 
 
@@ -80,6 +87,8 @@ class StoredRun:
 
     view: RunView
     steps: dict[str, Step]
+    lineage: Lineage | None = None
+    wakeups: tuple[Wakeup, ...] = ()
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -155,7 +164,10 @@ def record_runs(tx: Tx, turns: Sequence[tuple[Run, Changes]], owner: str) -> Non
         "WITH v (id, org_id, state, steps_done, started_at, ended_at, owner, error, output, context) AS (VALUES",
         ") UPDATE runs SET state = v.state, steps_done = v.steps_done, started_at = v.started_at, "
         "ended_at = v.ended_at, owner = v.owner, error = v.error, output = v.output, "
-        "context = coalesce(v.context, runs.context) FROM v WHERE runs.id = v.id AND runs.org_id = v.org_id",
+        "context = coalesce(v.context, runs.context), first_context = CASE WHEN v.context IS NULL "
+        "THEN runs.first_context ELSE coalesce(runs.first_context, runs.context) END, "
+        "dead_at = CASE WHEN v.state = 'failed' AND runs.awaited IS NULL THEN v.ended_at END FROM v "
+        "WHERE runs.id = v.id AND runs.org_id = v.org_id",
         [_run_row(run, changes, owner) for run, changes in turns],
     )
     steps = [_step_row(run, step) for run, changes in turns for step in changes.steps.values()]
@@ -223,12 +235,18 @@ def requeue_interrupted(tx: Tx) -> int:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 
+def find_org_id(conn: sqlite3.Connection, run_id: str) -> str | None:
+    """The organization that a run belongs to."""
+    row = conn.execute("SELECT org_id FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else row[0]
+
+
 def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | None:
     """The organization's run of that id."""
     row = conn.execute(
         "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
-        "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, metadata, error, output, context, "
-        "payload FROM runs "
+        "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
+        "depth, scope, item_index, held_back, retried_by, metadata, error, output, context, payload FROM runs "
         "WHERE id = ? AND org_id = ?",
         (run_id, org_id),
     ).fetchone()
@@ -236,9 +254,20 @@ def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | No
 
 
 def find_trigger_depth(conn: sqlite3.Connection, org_id: str, run_id: str) -> int:
-    """How many runs led to this one, each by an event that started the next; 0 for one that is not there."""
-    row = conn.execute("SELECT trigger_depth FROM runs WHERE id = ? AND org_id = ?", (run_id, org_id)).fetchone()
-    return row[0] if row else 0
+    """How many runs led to this one, each by an event that started the next; 0 for one that is not there.
+
+    A called run has it from the run that called it.
+    """
+    row = conn.execute(
+        "WITH RECURSIVE up (depth, parent, level) AS ("
+        "SELECT trigger_depth, parent_run_id, 0 FROM runs WHERE id = :run AND org_id = :org "
+        "UNION ALL SELECT runs.trigger_depth, runs.parent_run_id, level + 1 FROM up "
+        "JOIN runs ON runs.id = up.parent AND runs.org_id = :org WHERE level < 1000) "
+        "SELECT coalesce(max(depth), 0) FROM up",
+        {"run": run_id, "org": org_id},
+    ).fetchone()
+    found: int = row[0]
+    return found
 
 
 def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | None:
@@ -254,7 +283,33 @@ def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | 
         if step is not None:
             step.fire_at, step.timer = fire_at, TimerKind(kind)
             step.pending = step.output
-    return StoredRun(view, steps)
+    for step in steps.values():
+        if step.state is StepState.WAITING and step.timer in (None, TimerKind.TIMEOUT) and step.encoded is not None:
+            step.wait = DECODER.decode(step.encoded)
+    wakeups = tuple(store_waits.list_wakeups(conn, org_id, run_id))
+    if view.parent_run_id is None or view.parent_step is None:
+        return StoredRun(view, steps, None, wakeups)
+    item = store_waits.find_item(conn, org_id, run_id)
+    lineage = Lineage(
+        view.parent_run_id,
+        view.parent_step,
+        view.awaited,
+        view.depth,
+        view.scope,
+        view.item_index,
+        None if item is None else msgspec.json.decode(item),
+    )
+    return StoredRun(_inherit(conn, view) if view.scope else view, steps, lineage, wakeups)
+
+
+def _inherit(conn: sqlite3.Connection, view: RunView) -> RunView:
+    """Inline nodes have the trigger, and begin with the context, of the run that they stand in."""
+    payload, context, parent_id = store_waits.find_inherited(conn, view.org_id, view.id)
+    while parent_id is not None and (payload is None or context is None):
+        above = store_waits.find_inherited(conn, view.org_id, parent_id)
+        payload, context, parent_id = payload or above[0], context or above[1], above[2]
+    decode = msgspec.json.decode
+    return replace(view, payload=decode(payload or "{}"), context=decode(context or "{}"))
 
 
 def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]:
@@ -269,11 +324,12 @@ def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]
 
 _LIST = (
     "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
-    "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, metadata, error, output, context, "
-    "NULL FROM runs WHERE org_id = :org "
+    "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
+    "depth, scope, item_index, held_back, retried_by, metadata, error, output, context, NULL "
+    "FROM runs WHERE org_id = :org "
 )
 _LIST_NARROWED = (
-    "AND (:workflow IS NULL OR workflow_id = :workflow) "
+    "AND (:workflow IS NULL OR workflow_id = :workflow) AND (:trigger IS NULL OR trigger_kind = :trigger) "
     "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
     "AND (:before IS NULL OR seq < (SELECT seq FROM runs WHERE id = :before AND org_id = :org)) "
     "ORDER BY seq DESC LIMIT :limit"
@@ -282,6 +338,8 @@ _LIST_NARROWED = (
 LIST_ALL = _LIST + _LIST_NARROWED
 LIST_OF_STATE = _LIST + "AND state = :state " + _LIST_NARROWED
 LIST_OF_WORKFLOW = _LIST + "AND (:state IS NULL OR state = :state) AND workflow_id = :workflow " + _LIST_NARROWED
+LIST_OF_PARENT = _LIST + "AND (:state IS NULL OR state = :state) AND parent_run_id = :parent " + _LIST_NARROWED
+LIST_DEAD = _LIST + "AND dead_at IS NOT NULL " + _LIST_NARROWED
 
 
 def list_page(
@@ -291,13 +349,19 @@ def list_page(
 
     Retention deletes the oldest first, so nothing is left behind a run that is gone.
     """
-    of_state = LIST_ALL if wanted.state is None else LIST_OF_STATE
+    sql = LIST_ALL if wanted.state is None else LIST_OF_STATE
+    if wanted.workflow_id is not None:
+        sql = LIST_OF_WORKFLOW
+    if wanted.parent_run_id is not None:
+        sql = LIST_OF_PARENT
     rows = conn.execute(
-        of_state if wanted.workflow_id is None else LIST_OF_WORKFLOW,
+        LIST_DEAD if wanted.dead else sql,
         {
             "org": org_id,
             "state": wanted.state,
             "workflow": wanted.workflow_id,
+            "parent": wanted.parent_run_id,
+            "trigger": wanted.trigger_kind,
             "from": wanted.created_from,
             "to": wanted.created_to,
             "before": before_id,
@@ -310,7 +374,10 @@ def list_page(
 def count_queued(conn: sqlite3.Connection) -> dict[str, int]:
     """How many runs wait for the engine, by organization. All organizations: the engine's own bookkeeping."""
     return dict(
-        conn.execute("SELECT org_id, count(*) FROM runs WHERE state = 'queued' AND ended_at IS NULL GROUP BY org_id")
+        conn.execute(
+            "SELECT org_id, count(*) FROM runs WHERE state = 'queued' AND ended_at IS NULL AND held_back IS NULL "
+            "GROUP BY org_id"
+        )
     )
 
 
@@ -320,8 +387,9 @@ def list_queued(
     """The organization's queued runs in the order of their starts."""
     rows = conn.execute(
         "SELECT seq, id, workflow_id, version, started_by, trigger_kind, CASE WHEN started_at IS NULL "
-        "AND length(payload) + length(context) <= ? THEN payload END, context "
-        "FROM runs WHERE org_id = ? AND state = 'queued' AND seq > ? ORDER BY seq LIMIT ?",
+        "AND parent_run_id IS NULL AND retry_of IS NULL AND length(payload) + length(context) <= ? "
+        "THEN payload END, context FROM runs "
+        "WHERE org_id = ? AND state = 'queued' AND held_back IS NULL AND seq > ? ORDER BY seq LIMIT ?",
         (payload_bytes_max, org_id, after_seq, limit),
     )
     return [QueuedRun(*row) for row in rows]
@@ -408,11 +476,16 @@ def delete_ended(tx: Tx, org_id: str, run_id: str, rows_max: int) -> int:
     return deleted
 
 
+_JSON_FIELDS = ("metadata", "error", "output", "context", "payload")
+_PLAIN_FIELDS = [name for name in RunView.__dataclass_fields__ if name not in _JSON_FIELDS]
+
+
 def _view(row: tuple[Any, ...]) -> RunView:
     decode = msgspec.json.decode
-    metadata, error, output, context, payload = row[15:20]
-    fields: dict[str, Any] = dict(zip(RunView.__dataclass_fields__, row[:15], strict=False))
+    metadata, error, output, context, payload = row[23:28]
+    fields: dict[str, Any] = dict(zip(_PLAIN_FIELDS, row[:23], strict=True))
     fields["state"] = RunState(fields["state"])
+    fields["awaited"], fields["held_back"] = bool(fields["awaited"]), bool(fields["held_back"])
     return RunView(
         **fields,
         metadata=None if metadata is None else decode(metadata),
