@@ -38,7 +38,7 @@ from alloyd.cli.errors import (
     Refused,
     Unsuccessful,
 )
-from alloyd.cli.live import audit, backup, events, key, org, run, storage, token, user, webhook, workflow
+from alloyd.cli.live import audit, backup, events, key, org, provider, run, storage, token, user, webhook, workflow
 from alloyd.cli.options import Command, Group, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.cli.version import version_line, versions
@@ -81,6 +81,7 @@ COMMANDS: Sequence[click.Command] = (
     workflow.group,
     webhook.group,
     run.group,
+    provider.group,
     storage.group,
     events.group,
     audit.group,

@@ -6,11 +6,12 @@ such a place is no secret but says where one comes from, and stays as it is.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from alloyd.domain.operations.catalogue import find_operation
 from alloyd.domain.operations.validation import is_template
@@ -96,7 +97,7 @@ def _about(org_id: str, workflow_id: str, place: str) -> str:
 def _replaced(definition: dict[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
     if next(_holders(definition), None) is None:
         return definition
-    changed = copy.deepcopy(definition)
+    changed: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(definition))  # no two places share an object
     for place, holder, name in list(_holders(changed)):
         holder[name] = change(place, holder[name])
     return changed
