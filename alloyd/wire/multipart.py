@@ -6,25 +6,20 @@ lengths by what the part claims; hence this one.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from alloyd.errors import AlloydError, bad_request
+from alloyd.wire.bodystream import BodyReader
 
 PARTS_MAX = 16
 PART_HEADERS_BYTES_MAX = 8 * 1024
 # Before the first boundary and after the last: text for mail programs of 1996.
 SURROUNDINGS_BYTES_MAX = 4 * 1024
 BOUNDARY_CHARS_MAX = 70
-
-# A body slower than this on the whole, after a grace, holds a place that others wait for.
-BYTES_PER_S_MIN = 4 * 1024
-SLOW_GRACE_S = 30.0
 
 _PARAM = re.compile(r';[ \t]*([!#$%&*+.^_`|~0-9A-Za-z\'-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))[ \t]*', re.DOTALL)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -65,11 +60,8 @@ class FormReader:
     """The parts of one request's body. ``idle_timeout_s`` bounds the wait for each next piece of it."""
 
     def __init__(self, request: web.Request, idle_timeout_s: float) -> None:
-        self._content = request.content
+        self._body = BodyReader(request.content, idle_timeout_s)
         self._delimiter = b"\r\n--" + _read_boundary(request.headers.get("Content-Type", ""))
-        self._idle_timeout_s = idle_timeout_s
-        self._started = time.monotonic()
-        self._received = 0
         # The first delimiter may be the body's first line; then no line break is before it.
         self._buffer = bytearray(b"\r\n")
 
@@ -159,17 +151,7 @@ class FormReader:
 
     async def _fill(self) -> bool:
         """Wait for the next piece of the body; False at its end."""
-        try:
-            async with asyncio.timeout(self._idle_timeout_s):
-                piece = await self._content.readany()
-        except TimeoutError:
-            raise bad_request(f"body: nothing came for {self._idle_timeout_s:g} s", "body") from None
-        except (web.RequestPayloadError, asyncio.IncompleteReadError, ConnectionError) as error:
-            raise bad_request("body: broken off or badly encoded", "body") from error
-        self._received += len(piece)
-        late_s = time.monotonic() - self._started - SLOW_GRACE_S
-        if late_s > 0 and self._received < late_s * BYTES_PER_S_MIN:
-            raise bad_request(f"body: comes slower than {BYTES_PER_S_MIN} bytes a second", "body")
+        piece = await self._body.read()
         self._buffer += piece
         return bool(piece)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alloyd.errors import AlloydError, Code
-from alloyd.wire import multipart
+from alloyd.wire import bodystream
 from alloyd.wire.multipart import FormReader
 
 TYPE = "multipart/form-data; boundary=XX"
@@ -227,7 +227,7 @@ async def test_silent_client_is_given_up() -> None:
 
 async def test_dripping_client_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(multipart, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(bodystream, "time", SimpleNamespace(monotonic=lambda: now[0]))
     stream = StreamReader(Mock(spec=BaseProtocol, _reading_paused=False), 2**16, loop=asyncio.get_running_loop())
     reader = FormReader(Asked(stream, {"Content-Type": TYPE}), 5)  # type: ignore[arg-type]
     stream.feed_data(b"--XX\r\n")

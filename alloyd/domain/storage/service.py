@@ -17,6 +17,7 @@ from alloyd.domain.idempotency.model import Once
 from alloyd.domain.storage import store, tree
 from alloyd.domain.storage.blobs import BlobStore, Draft
 from alloyd.domain.storage.model import (
+    Blob,
     FileInfo,
     Listing,
     Position,
@@ -160,11 +161,15 @@ class StorageService:
     async def open_file(self, principal: Principal, path: str) -> OpenFile:
         """The file at ``path`` for reading, as it is now, to its end. Raises as :meth:`get_file`, ``unavailable``."""
         where, org_id = parse_path(path), principal.org_id
+        return await self.open_found(lambda conn: tree.get_file(conn, org_id, where))
+
+    async def open_found(self, find: Callable[[sqlite3.Connection], FileInfo]) -> OpenFile:
+        """The content of the row that ``find`` reads, for another capability's files. Raises what ``find`` raises."""
         opened: list[int] = []
 
         def look_up(conn: sqlite3.Connection) -> FileInfo:
             """On the reader's thread, so that looking up and opening are one hop."""
-            info = tree.get_file(conn, org_id, where)
+            info = find(conn)
             fd = self._blobs.open_now(info.blob_id)
             if fd is not None:
                 opened.append(fd)
@@ -227,35 +232,56 @@ class StorageService:
         """
         if path.is_root:
             raise bad_request("path: the root is a folder", "path")
-        reception.placed = True
-        kept_type = choose_mime_type(mime_type, path.name)
-        return await self._to_the_end(self._place(principal, reception.draft, path, kept_type, once))
+        kept_type, org_id = choose_mime_type(mime_type, path.name), principal.org_id
 
-    async def _place(
-        self, principal: Principal, draft: Draft, path: StoragePath, mime_type: str, once: Once | None
-    ) -> FileInfo | None:
-        org_id = principal.org_id
-
-        def swap(tx: Tx) -> FileInfo | None:
+        def swap(tx: Tx, blob: Blob) -> FileInfo | None:
             if idempotency.find_made(tx, org_id, once) is not None:
                 return None
-            info = tree.put_file(tx, org_id, path, blob, mime_type, self._on_garbage, principal.run_id)
+            info = tree.put_file(tx, org_id, path, blob, kept_type, self._on_garbage, principal.run_id)
             idempotency.remember_made(tx, org_id, once, str(path))
             return info
 
+        reception.placed = True
+        return await self._to_the_end(self._name(reception.draft, swap))
+
+    async def keep(self, principal: Principal, reception: Reception, write: Callable[[Tx, Blob], T | None]) -> T | None:
+        """Keep what was received for another capability, whose ``write`` makes the row that names it.
+
+        The content, its row and ``write`` are durable on return; it is removed again when ``write`` gives None or
+        raises. Goes on to its end when the caller is cancelled. Raises ``unavailable`` besides.
+        """
+        org_id = principal.org_id
+
+        def insert(tx: Tx, blob: Blob) -> T | None:
+            made = write(tx, blob)
+            if made is not None:
+                store.insert_blob(tx, org_id, blob)
+                store.add_usage(tx, org_id, blob.size, 1)
+            return made
+
+        reception.placed = True
+        return await self._to_the_end(self._name(reception.draft, insert))
+
+    def let_go(self, tx: Tx, org_id: str, blob_id: str, size: int) -> None:
+        """Nothing names the content any more that :meth:`keep` kept: the sweeper removes it."""
+        store.let_go_of_blob(tx, org_id, blob_id)
+        store.add_usage(tx, org_id, -size, -1)
+        tx.after_commit(self._on_garbage)
+
+    async def _name(self, draft: Draft, write: Callable[[Tx, Blob], T | None]) -> T | None:
         try:
             blob = await draft.seal()
             crash.reach("storage.before_swap")
-            info = await self._database.write(swap)
+            made = await self._database.write(lambda tx: write(tx, blob))
         except BaseException:
             await self._drop(draft)
             raise
-        if info is None:
+        if made is None:
             await draft.discard()
         else:
             crash.reach("storage.after_swap")
             draft.keep()
-        return info
+        return made
 
     async def _drop(self, draft: Draft) -> None:
         """Remove a content whose naming failed; unless, the answer of a failing disk being unsure, a row has it."""

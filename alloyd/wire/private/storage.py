@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,9 +11,10 @@ from aiohttp import web
 
 from alloyd.domain.storage.model import Listing
 from alloyd.domain.storage.service import StorageService
+from alloyd.wire.download import answer_download
 from alloyd.wire.idempotency import HEADER, read_once, read_once_of
 from alloyd.wire.multipart import FormReader
-from alloyd.wire.private.download import answer_download
+from alloyd.wire.private.codec import error_body
 from alloyd.wire.private.upload import UploadForm, check_declared_length
 from alloyd.wire.route import Call, Route
 
@@ -96,7 +98,8 @@ class StorageRoutes:
         return (await self._storage.get_file(call.who, call.query.path)).to_meta()
 
     async def get_download(self, call: Call) -> web.StreamResponse:
-        return await answer_download(call, await self._storage.open_file(call.who, call.query.path))
+        file = await self._storage.open_file(call.who, call.query.path)
+        return await answer_download(call, file, partial(error_body, "range_not_satisfiable"))
 
     async def post_upload(self, call: Call) -> Where:
         check_declared_length(call, self._storage.settings.upload_bytes_max)

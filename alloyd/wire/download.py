@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from urllib.parse import quote
@@ -12,13 +13,29 @@ from multidict import CIMultiDict
 
 from alloyd.domain.storage.model import FileInfo
 from alloyd.domain.storage.service import OpenFile
-from alloyd.wire.private.codec import error_body
 from alloyd.wire.route import Call
 from alloyd.wire.sendfile import SMALL_BYTES_MAX, send_file
 
 # 18 digits are more than any file has; longer ones are not worth turning into a number.
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*\Z", re.IGNORECASE | re.ASCII)
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+
+# What a browser shows without running anything in it; neither HTML, SVG nor PDF.
+_HARMLESS = frozenset(
+    {
+        "audio/mpeg",
+        "audio/ogg",
+        "audio/wav",
+        "image/avif",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "text/plain",
+        "video/mp4",
+        "video/webm",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +46,23 @@ class Span:
     count: int
 
 
-async def answer_download(call: Call, file: OpenFile) -> web.StreamResponse:
-    """The response for ``file`` (private contract: Download); a large body is sent already. Closes ``file``."""
+async def answer_download(
+    call: Call, file: OpenFile, refuse: Callable[[str], bytes], *, inline: bool = False
+) -> web.StreamResponse:
+    """The response for ``file`` (private contract: Download); a large body is sent already. Closes ``file``.
+
+    ``refuse(message)`` makes the body of a 416 in the surface's own dialect. Only with ``inline`` a browser may show
+    the file, if it is of a type that can't run anything.
+    """
     with_body = call.request.method != "HEAD"
     async with file:
         info = file.info
-        headers = _headers(call, info)
+        headers = _headers(call, info, inline=inline and _is_harmless(info.mime_type))
         if _is_unchanged(call.request, info):
             return web.Response(status=304, headers=headers)
         span = _find_span(call.request, info) if with_body else None
         if span is not None and span.count == 0:
-            return _refuse_range(call, info)
+            return _refuse_range(call, info, refuse)
         status = 200
         if span is not None:
             status = 206
@@ -56,12 +79,12 @@ async def answer_download(call: Call, file: OpenFile) -> web.StreamResponse:
         return response
 
 
-def _headers(call: Call, info: FileInfo) -> CIMultiDict[str]:
+def _headers(call: Call, info: FileInfo, *, inline: bool) -> CIMultiDict[str]:
     return CIMultiDict(
         {
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-cache",
-            "Content-Disposition": content_disposition(info.path.name),
+            "Content-Disposition": content_disposition(info.path.name, "inline" if inline else "attachment"),
             "Content-Security-Policy": "sandbox",
             "ETag": _etag(info),
             "Last-Modified": _last_modified(info),
@@ -72,10 +95,14 @@ def _headers(call: Call, info: FileInfo) -> CIMultiDict[str]:
     )
 
 
-def content_disposition(name: str) -> str:
-    """``attachment`` with the name as RFC 6266 has it: plain for old clients, whole for the others."""
+def content_disposition(name: str, kind: str = "attachment") -> str:
+    """``kind`` with the name as RFC 6266 has it: plain for old clients, whole for the others."""
     plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _is_harmless(mime_type: str) -> bool:
+    return mime_type.partition(";")[0].strip().lower() in _HARMLESS
 
 
 def _etag(info: FileInfo) -> str:
@@ -120,8 +147,7 @@ def _find_span(request: web.Request, info: FileInfo) -> Span | None:
     return Span(first, max(0, min(last, size - 1) - first + 1))
 
 
-def _refuse_range(call: Call, info: FileInfo) -> web.Response:
-    text = error_body("range_not_satisfiable", f"Range: the file has {info.size} bytes")
+def _refuse_range(call: Call, info: FileInfo, refuse: Callable[[str], bytes]) -> web.Response:
     headers = {
         "Cache-Control": "no-store",
         "Content-Range": f"bytes */{info.size}",
@@ -130,4 +156,4 @@ def _refuse_range(call: Call, info: FileInfo) -> web.Response:
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": call.request_id,
     }
-    return web.Response(status=416, body=text, headers=headers)
+    return web.Response(status=416, body=refuse(f"Range: the file has {info.size} bytes"), headers=headers)

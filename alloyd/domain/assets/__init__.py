@@ -1,0 +1,1 @@
+"""Assets: files that are named by an id, outside of the tree of folders."""
