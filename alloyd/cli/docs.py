@@ -15,6 +15,7 @@ TOPICS: dict[str, tuple[str, str]] = {
     "config": ("config.md", "every setting with its default"),
     "expressions": ("expressions.md", "the language inside {{ }}"),
     "operations": ("operations-catalogue.md", "what the steps of a workflow can do"),
+    "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
 }
 
 
