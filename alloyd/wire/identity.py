@@ -8,6 +8,7 @@ import msgspec
 
 from alloyd.domain.keys.model import ApiKey, IssuedKey
 from alloyd.domain.orgs.model import Organization
+from alloyd.domain.sessions.model import IssuedToken
 from alloyd.domain.users.model import User
 from alloyd.kit.clock import rfc3339
 
@@ -61,6 +62,14 @@ class IssuedKeyJson(ApiKeyJson, frozen=True, kw_only=True):
     key: str | None
 
 
+class TokenJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A token for `Authorization: Bearer`; `expires_in` in seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
 def organization_json(org: Organization) -> OrganizationJson:
     """``org`` on the wire."""
     return OrganizationJson(
@@ -94,6 +103,11 @@ def api_key_json(key: ApiKey, now_ms: int) -> ApiKeyJson:
 def issued_key_json(issued: IssuedKey, now_ms: int) -> IssuedKeyJson:
     """A key just made on the wire, with its raw text."""
     return IssuedKeyJson(**_key_members(issued.key, now_ms), key=issued.raw)
+
+
+def token_json(issued: IssuedToken) -> TokenJson:
+    """A token on the wire."""
+    return TokenJson(access_token=issued.token, token_type="bearer", expires_in=issued.expires_in_s)  # noqa: S106
 
 
 def _key_members(key: ApiKey, now_ms: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ OPEN = {
     ("alloyd.wire.system.health", "'/readyz'"),
     ("alloyd.wire.system.app", "'/openapi.json'"),
     ("alloyd.wire.control.hooks", "'/hooks/{workflow_id}'"),  # the signature is the credential
+    ("alloyd.wire.control.sessions", "'/auth/token'"),  # the password is the credential; throttled
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 

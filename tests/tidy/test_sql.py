@@ -72,6 +72,7 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.webhooks.store.delete_ended": "retention takes what is old, whosever it is",
     "alloyd.domain.keys.store.exists_key_id": "a new key's shown part has to be unique everywhere",
     "alloyd.domain.keys.store.find_org_id": "tells whose a key is; the caller's right to it is checked with that",
+    "alloyd.domain.users.store.count_memberships": "a user's bound is over all organizations",
     "alloyd.domain.keys.store.list_expired": "the cache forgets what expires, whosever it is",
     "alloyd.domain.keys.store.find_next_expiry": "when the cache has to look again",
     "alloyd.domain.storage.store.take_apart_trash": "the sweeper; rows carry their organization",

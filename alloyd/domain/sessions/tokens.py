@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 
 import msgspec
 from jwt import PyJWS
@@ -12,6 +13,7 @@ from alloyd.domain.sessions.model import AUDIENCE, ISSUER, TOKEN_CHARS_MAX, TOKE
 from alloyd.kit.clock import Clock
 
 ALGORITHM = "HS256"
+VERIFIED_MAX = 10_000  # tokens whose signature need not be computed again
 CLOCK_LEEWAY_MS = 30_000  # how far this machine's own clock may be set back without its tokens being of the future
 
 _DECODER = msgspec.json.Decoder(Claims)
@@ -31,6 +33,7 @@ class Tokens:
         self._clock = clock
         self._jws = PyJWS(algorithms=[ALGORITHM])
         self.kid = hashlib.sha256(b"alloyd kid\0" + secret).hexdigest()[:16]
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()  # by the SHA-256 of the whole token
         self._header = {"alg": ALGORITHM, "kid": self.kid, "typ": "JWT"}
 
     def sign(self, claims: Claims) -> str:
@@ -43,6 +46,24 @@ class Tokens:
         """What a valid token says; None for any other text, whatever is wrong with it."""
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
             return None
+        digest = hashlib.sha256(token.encode()).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = self._verify(token)
+        else:
+            self._verified.move_to_end(digest)
+        now_ms = self._clock.now_ms()
+        if claims is None or now_ms >= claims.exp * 1000:
+            return None
+        if max(claims.nbf, claims.iat) * 1000 - CLOCK_LEEWAY_MS > now_ms:
+            return None
+        self._verified[digest] = claims
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+        return claims
+
+    def _verify(self, token: str) -> Claims | None:
+        """What a token says that was signed here for this use, whatever the time."""
         try:
             whole = self._jws.decode_complete(token, self._secret, algorithms=[ALGORITHM])
             claims = _DECODER.decode(whole["payload"])
@@ -52,6 +73,4 @@ class Tokens:
             return None
         if (claims.iss, claims.aud, claims.typ) != (ISSUER, AUDIENCE, TOKEN_TYPE):
             return None
-        now_ms = self._clock.now_ms()
-        begins_ms = max(claims.nbf, claims.iat) * 1000 - CLOCK_LEEWAY_MS
-        return claims if begins_ms <= now_ms < claims.exp * 1000 else None
+        return claims

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import msgspec
 
-from alloyd.domain.sessions.model import EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, IssuedToken
+from alloyd.domain.sessions.model import EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX
 from alloyd.domain.sessions.service import SessionService
 from alloyd.wire.address import caller_address
 from alloyd.wire.auth import read_bearer
+from alloyd.wire.identity import TokenJson, token_json
 from alloyd.wire.route import PUBLIC, SIGNED_IN, Call, Route
 
 
@@ -22,14 +23,6 @@ class SignInBody(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "SignInBody()"
-
-
-class TokenJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A token for `Authorization: Bearer`; `expires_in` in seconds."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
 
 
 class SignOutBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +54,6 @@ class Sessions:
         body: SignOutBody = call.body
         await self._sessions.sign_out(call.who, read_bearer(call.request) or "", everywhere=body.everywhere)
         return SignedOutJson(everywhere=body.everywhere)
-
-
-def token_json(issued: IssuedToken) -> TokenJson:
-    """A token on the wire."""
-    return TokenJson(access_token=issued.token, token_type="bearer", expires_in=issued.expires_in_s)  # noqa: S106
 
 
 def routes(sessions: SessionService) -> list[Route]:

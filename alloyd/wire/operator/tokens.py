@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from alloyd.domain.sessions.service import SessionService
-from alloyd.wire.control.sessions import TokenJson, token_json
+from alloyd.wire.identity import TokenJson, token_json
 from alloyd.wire.route import OPERATOR, Call, Route
 
 

@@ -90,6 +90,23 @@ def test_time(tokens: Tokens, clock: ManualClock) -> None:
     assert tokens.find_claims(early) is not None
 
 
+def test_a_signature_is_computed_once_and_few_are_remembered(
+    tokens: Tokens, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alloyd.domain.sessions.tokens.VERIFIED_MAX", 3)
+    computed: list[str] = []
+    verify = tokens._verify
+    monkeypatch.setattr(tokens, "_verify", lambda token: computed.append(token) or verify(token))
+    several = [tokens.sign(msgspec.convert(claims_at(clock, jti=str(number)), Claims)) for number in range(4)]
+    for token in (*several, *several[1:]):
+        assert tokens.find_claims(token) is not None
+    assert computed == several
+    assert tokens.find_claims(several[0]) is not None
+    assert computed == [*several, several[0]]
+    changed = several[0][:-1] + ("A" if several[0][-1] != "A" else "E")
+    assert tokens.find_claims(changed) is tokens.find_claims(several[0][:-1]) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
