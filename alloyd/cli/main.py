@@ -38,7 +38,24 @@ from alloyd.cli.errors import (
     Refused,
     Unsuccessful,
 )
-from alloyd.cli.live import audit, backup, events, key, org, provider, run, storage, token, user, webhook, workflow
+from alloyd.cli.live import (
+    audit,
+    backup,
+    events,
+    grant,
+    invitation,
+    key,
+    org,
+    provider,
+    run,
+    schedule,
+    storage,
+    team,
+    token,
+    user,
+    webhook,
+    workflow,
+)
 from alloyd.cli.options import Command, Group, json_option
 from alloyd.cli.output import hint, print_json, say
 from alloyd.cli.version import version_line, versions
@@ -76,9 +93,13 @@ COMMANDS: Sequence[click.Command] = (
     configuration.group,
     org.group,
     user.group,
+    team.group,
+    invitation.group,
     key.group,
+    grant.group,
     token.group,
     workflow.group,
+    schedule.group,
     webhook.group,
     run.group,
     provider.group,
