@@ -104,12 +104,16 @@ def _field_reader(declared: Any) -> Callable[[Any], tuple[str, ...]] | None:
     if not (isinstance(declared, type) and issubclass(declared, msgspec.Struct)):
         return None
     known = [
-        (field.name, field.encode_name, field.default)
+        (field.name, field.encode_name, _default_of(field))
         for field in msgspec.structs.fields(declared)
         if field.encode_name not in _NOT_OF_THE_THING
     ]
 
     def read(body: Any) -> tuple[str, ...]:
-        return tuple(shown for name, shown, default in known if getattr(body, name) is not default)
+        return tuple(shown for name, shown, default in known if getattr(body, name) != default)
 
     return read
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

@@ -171,6 +171,7 @@ class UserService:
             store.begin_epoch(tx, user.id)
             self.members.note_change(tx, user.id, "the password was changed")
             _emit_everywhere(tx, "user.password_changed", user.id)
+            tx.audit(f"user:{user.id}", action="user.set_password")  # also of a user who is nowhere a member
             return _must_find(tx.conn, user.id)
 
         return await self._database.write(write)
@@ -189,6 +190,7 @@ class UserService:
             store.begin_epoch(tx, user.id)
             self.members.note_change(tx, user.id, "the user was disabled")
             _emit_everywhere(tx, "user.disabled", user.id)
+            tx.audit(f"user:{user.id}", action="user.disable")
             return _must_find(tx.conn, user.id)
 
         return await self._database.write(write)

@@ -136,7 +136,7 @@ class ProviderRoutes:
             _price(found.model.price),
         )
 
-    async def stream(self, call: Call) -> web.StreamResponse:
+    async def stream(self, call: Call) -> web.StreamResponse | None:
         """Ask, and answer in pieces. What fails before the first piece is an ordinary error."""
         started = time.perf_counter()
         request = _request(call)
@@ -221,6 +221,7 @@ def routes(gateway: Gateway, streams: ProviderStreams) -> list[Route]:
             output=ExecutedBody,
             statuses=(404, 422, 429, 502, 503),
             body_bytes_max=EXECUTE_BYTES_MAX,
+            mutates=False,  # its usage record tells of it
         ),
         Route(
             "POST",
@@ -232,6 +233,7 @@ def routes(gateway: Gateway, streams: ProviderStreams) -> list[Route]:
             streams=MEDIA_TYPE,
             statuses=(404, 422, 429, 502, 503),
             body_bytes_max=EXECUTE_BYTES_MAX,
+            mutates=False,  # its usage record tells of it
         ),
         Route(
             "POST",
@@ -243,5 +245,6 @@ def routes(gateway: Gateway, streams: ProviderStreams) -> list[Route]:
             output=EstimateBody,
             statuses=(404, 422),
             body_bytes_max=EXECUTE_BYTES_MAX,
+            mutates=False,
         ),
     ]
