@@ -216,7 +216,7 @@ class Principal:
             return Decision(False, "a grant denies it")
         if about and any(grant.allow for grant in about):
             return Decision(True, "a grant allows it")
-        role = self.role_in_team(id_) if (kind or action.partition(".")[0]) == "team" else self.role
+        role = self.role_in_team(id_) if kind == "team" and action.startswith("team.") else self.role
         if role.includes(rule.role):
             return Decision(True, f"the role {role.value} allows it")
         return Decision(False, f"the role {role.value} is not enough: {rule.role.value} is needed")

@@ -11,10 +11,13 @@ from alloyd.cli.output import print_table, say_raw
 
 # Topic, its file in alloyd/docs, and what it is about.
 TOPICS: dict[str, tuple[str, str]] = {
+    "authorization": ("authorization.md", "roles, teams, invitations, grants, and what each action needs"),
     "cli": ("cli.md", "every command with its options"),
     "config": ("config.md", "every setting with its default"),
     "expressions": ("expressions.md", "the language inside {{ }}"),
+    "triggers": ("triggers.md", "what starts a workflow: events, files, schedules"),
     "operations": ("operations-catalogue.md", "what the steps of a workflow can do"),
+    "providers": ("providers.md", "AI providers: configuration, routing, streams and money"),
     "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
 }
 
