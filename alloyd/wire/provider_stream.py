@@ -15,7 +15,7 @@ from aiohttp import web
 from alloyd.domain.providers.model import Delta, Finished, TextDelta, ToolCallDelta
 from alloyd.domain.providers.service import Streamed
 from alloyd.errors import AlloydError, Code
-from alloyd.wire.route import Call
+from alloyd.wire.route import Call, Sink
 from alloyd.wire.server import to_alloyd_error
 from alloyd.wire.sse import HEADERS
 from alloyd.wire.stream import RETRY_AFTER_S, SOCKET_BUFFER_BYTES, STALL_S, StreamSettings, log
@@ -65,11 +65,14 @@ async def serve_pieces(
     streamed: Streamed,
     headers: dict[str, str],
     heartbeat_s: float,
-) -> web.StreamResponse:
+) -> web.StreamResponse | None:
     """Write ``first`` and then ``pieces`` as frames. Contract: control, "Provider streams".
 
     A failure becomes ``event: error``. When the reader leaves, ``pieces`` is closed, and so is the call behind it.
     """
+    if call.sink is not None:
+        await _tell(call.sink, first, pieces, streamed)
+        return None
     response = web.StreamResponse(headers={**HEADERS, "X-Request-Id": call.request_id, **headers})
     queue: asyncio.Queue[Delta | AlloydError | None] = asyncio.Queue(PIECES_MAX)
     queue.put_nowait(first)
@@ -135,19 +138,42 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         await response.write(data)
 
 
+async def _tell(sink: Sink, first: Delta, pieces: AsyncGenerator[Delta], streamed: Streamed) -> None:
+    """Hand each piece to ``sink``; a failure is raised, for what reads the sink has its own way to say so."""
+    await sink.open()
+    for name, told in _parts(first, streamed):
+        await sink.send(_chunk(name, told))
+    async for delta in pieces:
+        for name, told in _parts(delta, streamed):
+            await sink.send(_chunk(name, told))
+
+
+def _chunk(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": name, "text": told["text"]} if "text" in told else {"kind": name, "data": told}
+
+
 def _frame(item: Delta | AlloydError, streamed: Streamed) -> bytes:
+    parts = _error_parts(item) if isinstance(item, AlloydError) else _parts(item, streamed)
+    frames = b"".join(b"event: %s\ndata: %s\n\n" % (name.encode(), _ENCODE(told)) for name, told in parts)
+    return frames + _LAST if isinstance(item, Finished) else frames
+
+
+def _parts(item: Delta, streamed: Streamed) -> list[tuple[str, dict[str, Any]]]:
+    """What a piece is told as: names of events with their data."""
     if isinstance(item, TextDelta):
-        return b"event: delta\ndata: " + _ENCODE({"text": item.text}) + b"\n\n"
+        return [("delta", {"text": item.text})]
     if isinstance(item, ToolCallDelta):
-        told = {"index": item.index, "id": item.id, "name": item.name, "arguments": item.arguments}
-        return b"event: tool_call\ndata: " + _ENCODE(told) + b"\n\n"
-    if isinstance(item, Finished):
-        whole = b"" if item.output is None else b"event: delta\ndata: " + _ENCODE({"output": item.output}) + b"\n\n"
-        return whole + b"event: done\ndata: " + _ENCODE(_done(item, streamed)) + b"\n\n" + _LAST
-    told = {"code": item.code.value, "message": item.message}
-    if item.details is not None:
-        told["details"] = item.details
-    return b"event: error\ndata: " + _ENCODE(told) + b"\n\n"
+        call = {"index": item.index, "id": item.id, "name": item.name, "arguments": item.arguments}
+        return [("tool_call", call)]
+    whole = [] if item.output is None else [("delta", {"output": item.output})]
+    return [*whole, ("done", _done(item, streamed))]
+
+
+def _error_parts(error: AlloydError) -> list[tuple[str, dict[str, Any]]]:
+    told: dict[str, Any] = {"code": error.code.value, "message": error.message}
+    if error.details is not None:
+        told["details"] = error.details
+    return [("error", told)]
 
 
 def _done(item: Finished, streamed: Streamed) -> dict[str, Any]:

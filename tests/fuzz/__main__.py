@@ -25,7 +25,7 @@ async def fuzz(examples_max: int, more: list[str]) -> int:
                 *(f"{daemon.url}/openapi.json", "--checks", "all", "--max-examples", str(examples_max), *more),
             ]
             environment = {**os.environ, "ALLOYD_FUZZ_KEY": daemon.key}
-            done = await asyncio.to_thread(subprocess.run, command, env=environment, check=False)
+            done = await asyncio.to_thread(subprocess.run, command, env=environment, cwd=folder, check=False)
             await daemon.stop()
     return done.returncode
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 PAGES: Final = "items"  # the field that holds a list's page
+BODY: Final = "body"  # the field of a request that is any JSON object
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +52,59 @@ def _methods(*lines: str) -> tuple[Method, ...]:
 
 SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
     {
-        "Identity": _methods(
+        "IdentityService": _methods(
+            "IssueToken POST /auth/token",
+            "RevokeToken POST /auth/revoke",
             "GetMe GET /me",
+            "ListMyOrganizations GET /me/organizations",
+            "ListMyTeams GET /me/teams",
+            "ListMyPermissions GET /me/permissions",
         ),
-        "Organizations": _methods(
+        "OrganizationsService": _methods(
+            "CreateOrganization POST /organizations",
             "GetOrganization GET /organizations/{id}",
+            "UpdateOrganization PATCH /organizations/{id}",
+            "ListMembers GET /organizations/{id}/members",
+            "UpdateMember PATCH /organizations/{id}/members/{user_id}",
+            "RemoveMember DELETE /organizations/{id}/members/{user_id}",
+            "ListOrganizationTeams GET /organizations/{id}/teams",
+            "CreateTeam POST /teams",
+            "GetTeam GET /teams/{id}",
+            "UpdateTeam PATCH /teams/{id}",
+            "DeleteTeam DELETE /teams/{id}",
+            "ListTeamMembers GET /teams/{id}/members",
+            "AddTeamMember POST /teams/{id}/members",
+            "SetTeamMember PUT /teams/{id}/members/{user_id}",
+            "RemoveTeamMember DELETE /teams/{id}/members/{user_id}",
+            "CreateInvitation POST /invitations",
+            "ListInvitations GET /invitations",
+            "ListOrganizationInvitations GET /organizations/{id}/invitations",
+            "GetInvitation GET /invitations/{id}",
+            "AcceptInvitation POST /invitations/{id}/accept",
+            "RevokeInvitation POST /invitations/{id}/revoke",
         ),
-        "ApiKeys": _methods(
+        "AuthzService": _methods(
+            "Check POST /authz/check",
+            "CheckBatch POST /authz/check-batch",
+            "CreateGrant POST /grants",
+            "ListGrants GET /grants",
+            "GetGrant GET /grants/{id}",
+            "DeleteGrant DELETE /grants/{id}",
+        ),
+        "ApiKeysService": _methods(
             "CreateApiKey POST /api-keys",
             "ListApiKeys GET /api-keys",
             "GetApiKey GET /api-keys/{id}",
             "RevokeApiKey DELETE /api-keys/{id}",
             "DisableApiKey POST /api-keys/{id}/disable",
+            "RotateApiKey POST /api-keys/{id}/rotate",
         ),
-        "Workflows": _methods(
+        "WorkflowsService": _methods(
             "SaveWorkflowDefinition POST /workflow-definitions",
+            "CheckWorkflowDefinition POST /workflow-definitions/check",
             "ListWorkflowDefinitions GET /workflow-definitions",
             "GetWorkflowDefinition GET /workflow-definitions/{id}",
+            "DeleteWorkflowDefinition DELETE /workflow-definitions/{id}",
             "CreateWorkflowRun POST /workflow-runs",
             "ListWorkflowRuns GET /workflow-runs",
             "GetWorkflowRun GET /workflow-runs/{id}",
@@ -75,8 +112,58 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "CancelWorkflowRun POST /workflow-runs/{id}/cancel",
             "WatchWorkflowRun GET /workflow-runs/{id}/events",
             "ListOperations GET /operations",
+            "CreateSchedule POST /schedules",
+            "ListSchedules GET /schedules",
+            "GetSchedule GET /schedules/{id}",
+            "UpdateSchedule PATCH /schedules/{id}",
+            "DeleteSchedule DELETE /schedules/{id}",
+            "ListNextFires GET /schedules/{id}/next",
+            "PauseSchedule POST /schedules/{id}/pause",
+            "ResumeSchedule POST /schedules/{id}/resume",
+            "RunSchedule POST /schedules/{id}/run",
         ),
-        "Events": _methods(
+        "WebhooksService": _methods(
+            "CreateWebhook POST /webhooks",
+            "ListWebhooks GET /webhooks",
+            "GetWebhook GET /webhooks/{id}",
+            "UpdateWebhook PATCH /webhooks/{id}",
+            "DeleteWebhook DELETE /webhooks/{id}",
+            "RotateWebhookSecret POST /webhooks/{id}/rotate-secret",
+            "TestWebhook POST /webhooks/{id}/test",
+            "ListDeliveries GET /webhooks/{id}/deliveries",
+            "GetDelivery GET /webhook-deliveries/{id}",
+            "Redeliver POST /webhook-deliveries/{id}/redeliver",
+        ),
+        "JobsService": _methods(
+            "CreateJob POST /jobs",
+            "ListJobs GET /jobs",
+            "GetJob GET /jobs/{id}",
+            "GetJobUsage GET /jobs/{id}/usage",
+            "CancelJob POST /jobs/{id}/cancel",
+            "WatchJob GET /jobs/{id}/events",
+        ),
+        "ProvidersService": _methods(
+            "ListProviders GET /providers",
+            "Execute POST /providers/execute",
+            "ExecuteStream POST /providers/execute/stream",
+            "Estimate POST /providers/estimate",
+        ),
+        "UsageService": _methods(
+            "GetUsage GET /organizations/{id}/usage",
+            "ListUsageRecords GET /organizations/{id}/usage/records",
+            "GetBudget GET /organizations/{id}/budget",
+            "SetBudget PUT /organizations/{id}/budget",
+            "RemoveBudget DELETE /organizations/{id}/budget",
+        ),
+        "AuditService": _methods(
+            "ListOrganizationAuditLogs GET /organizations/{id}/audit-logs",
+            "ListAuditLogs GET /audit-logs",
+        ),
+        "AssetsService": _methods(
+            "ListAssets GET /assets",
+            "DeleteAsset DELETE /assets/{id}",
+        ),
+        "EventsService": _methods(
             "StreamEvents GET /events/stream",
         ),
     }
@@ -86,7 +173,9 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
 STREAMS: Final[Mapping[str, type]] = MappingProxyType(
     {
         "WatchWorkflowRun": Event,
+        "WatchJob": Event,
         "StreamEvents": Event,
+        "ExecuteStream": ProviderChunk,
     }
 )
 
@@ -95,6 +184,10 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
         ("POST", "/auth/stream-ticket"): "a browser's way to open a stream",
         ("GET", "/events/ws"): "StreamEvents is gRPC's own",
+        ("POST", "/assets"): "bytes of any size go over HTTP",
+        ("GET", "/assets/{id}"): "bytes of any size go over HTTP",
+        ("GET", "/organizations/{id}/usage/records.csv"): "a text for spreadsheets; ListUsageRecords has the same",
+        ("POST", "/hooks/{workflow_id}"): "other systems' own way to call, signed over their bytes",
     }
 )
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from msgspec import inspect as types
 
-from alloyd.wire.grpc.methods import PAGES, SERVICES, STREAMS, Method, path_parameters
-from alloyd.wire.grpc.types import Kind, Message, Messages
+from alloyd.wire.grpc.methods import BODY, PAGES, SERVICES, STREAMS, Method, path_parameters
+from alloyd.wire.grpc.types import OBJECT, Kind, Message, Messages
 from alloyd.wire.route import Route
 
 PACKAGE: Final = "alloyd.v1"
@@ -58,11 +58,14 @@ class ProtoFile:
         request = Message(f"{method.name}Request", doc=f"`{method.verb} /v1{method.path}`")
         for name in path_parameters(method.path):
             request.fields[name] = Kind("string")
-        for struct in (route.query, route.body):
-            if isinstance(struct, type):
+        structs: list[Any] = [route.query, route.body]
+        for struct in structs:
+            if hasattr(struct, "__struct_fields__"):
                 for name, kind in self.messages.fields_of(struct, presence=True).items():
                     if name != "ticket":  # a browser's; a credential is in the metadata here
                         request.fields.setdefault(name, kind)
+        if route.body is not None and not hasattr(route.body, "__struct_fields__"):
+            request.fields[BODY] = Kind(OBJECT)
         self.messages.add(request)
         return Call(method, request.name, self._response(method, route))
 
@@ -88,10 +91,13 @@ class ProtoFile:
         parts = [_HEAD]
         for service, calls in self.calls.items():
             lines = [f"service {service} {{"]
+            methods = {call.method.name for call in calls}
             for call in calls:
                 streams = "stream " if call.method.name in STREAMS else ""
+                # Inside of a service its methods' names hide the messages'.
+                response = f".{PACKAGE}.{call.response}" if call.response in methods else call.response
                 lines += [f"  // {call.method.verb} /v1{call.method.path}"]
-                lines += [f"  rpc {call.method.name}({call.request}) returns ({streams}{call.response});"]
+                lines += [f"  rpc {call.method.name}({call.request}) returns ({streams}{response});"]
             parts.append("\n".join([*lines, "}\n"]))
         for name in sorted(self.messages.by_name):
             message = self.messages.by_name[name]

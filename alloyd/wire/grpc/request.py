@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 from yarl import URL
 
 from alloyd.wire.address import TRUSTED_PROXIES, TrustedProxies
-from alloyd.wire.grpc.methods import path_parameters
+from alloyd.wire.grpc.methods import BODY, path_parameters
 from alloyd.wire.route import Route
 
 # What of a call's metadata counts; anything else is the transport's own.
@@ -59,7 +59,8 @@ class GrpcRequest:
         self.headers = CIMultiDictProxy(
             CIMultiDict((key, value) for key, value in metadata if key in _HEADERS and isinstance(value, str))
         )
-        data = msgspec.json.encode(rest) if rest and route.body is not None else b""
+        body = rest if in_body else rest.get(BODY)
+        data = msgspec.json.encode(body) if body and route.body is not None else b""
         self.content = _Body(data)
         self.content_length = len(data)
         self.can_read_body = bool(data)

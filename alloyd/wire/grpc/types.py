@@ -45,6 +45,7 @@ class Messages:
     def __init__(self) -> None:
         self.by_name: dict[str, Message] = {}
         self._struct_of: dict[str, type] = {}
+        self._name_of: dict[type, str] = {}
 
     def add(self, message: Message) -> None:
         """A message that no struct stands for: a request, or a page of a list. Raises ValueError for a name twice."""
@@ -53,14 +54,26 @@ class Messages:
         self.by_name[message.name] = message
 
     def of_struct(self, struct: type) -> str:
-        """The name of the message of a msgspec struct, which is made with all that it holds."""
+        """The name of the message of a msgspec struct, which is made with all that it holds.
+
+        Structs that are alike share a message; of two that only are called alike the later one has its module's name in
+        front.
+        """
+        named = self._name_of.get(struct)
+        if named is not None:
+            return named
         name = message_name(struct)
-        known = self._struct_of.setdefault(name, struct)
-        if known is not struct:
-            raise ValueError(f"two structs become the message {name}: {known.__module__} and {struct.__module__}")
-        if name not in self.by_name:
-            message = self.by_name[name] = Message(name, doc=first_sentence(struct))
-            message.fields = self.fields_of(struct, presence=False)
+        if name in self.by_name:
+            known = self._struct_of[name]
+            if _shape(known) == _shape(struct):
+                self._name_of[struct] = name
+                return name
+            name = "".join(word.title() for word in struct.__module__.rpartition(".")[2].split("_")) + name
+        self._name_of[struct] = name
+        self._struct_of[name] = struct
+        message = Message(name, doc=first_sentence(struct))
+        self.add(message)
+        message.fields = self.fields_of(struct, presence=False)
         return name
 
     def fields_of(self, struct: type, *, presence: bool) -> dict[str, Kind]:
@@ -105,6 +118,12 @@ class Messages:
 
 
 _LISTS = types.ListType | types.VarTupleType | types.SetType | types.FrozenSetType
+
+
+def _shape(struct: type) -> Any:
+    info = types.type_info(struct)
+    assert isinstance(info, types.StructType)
+    return [(part.encode_name, part.type) for part in info.fields]
 
 
 def message_name(struct: type) -> str:

@@ -52,24 +52,24 @@ async def test_health(client: GrpcClient, served: Served) -> None:
 
 
 async def test_the_same_answer_as_over_http(client: GrpcClient, served: Served) -> None:
-    made = await client.call("ApiKeys/CreateApiKey", {"name": "ci", "role": "viewer", "scopes": ["control"]})
+    made = await client.call("ApiKeysService/CreateApiKey", {"name": "ci", "role": "viewer", "scopes": ["control"]})
     assert made["key"].startswith("alloy_")
     told = await served.data("GET", f"/api-keys/{made['id']}")
-    found = await client.call("ApiKeys/GetApiKey", {"id": made["id"]})
+    found = await client.call("ApiKeysService/GetApiKey", {"id": made["id"]})
     assert found == {name: value for name, value in told.items() if value is not None}
     served.keys["new"] = made["key"]
     me = await served.data("GET", "/me", key="new")
     viewer = GrpcClient(client.target, made["key"], _pool=client._pool)
-    assert (await viewer.call("Identity/GetMe"))["principal_id"] == me["principal_id"]
+    assert (await viewer.call("IdentityService/GetMe"))["principal_id"] == me["principal_id"]
 
 
 async def test_pages_go_on(client: GrpcClient, served: Served) -> None:
     for name in "abc":
-        await client.call("ApiKeys/CreateApiKey", {"name": name})
+        await client.call("ApiKeysService/CreateApiKey", {"name": name})
     names: list[str] = []
     cursor: dict[str, Any] = {}
     while True:
-        page = await client.call("ApiKeys/ListApiKeys", {"limit": 2, **cursor})
+        page = await client.call("ApiKeysService/ListApiKeys", {"limit": 2, **cursor})
         names += [item["name"] for item in page["items"]]
         if "next_cursor" not in page:
             break
@@ -78,42 +78,46 @@ async def test_pages_go_on(client: GrpcClient, served: Served) -> None:
 
 
 async def test_a_workflow_from_definition_to_the_end(client: GrpcClient, served: Served) -> None:
-    saved = await client.call("Workflows/SaveWorkflowDefinition", {"name": "sum", "nodes": [ADD]})
+    saved = await client.call("WorkflowsService/SaveWorkflowDefinition", {"body": {"name": "sum", "nodes": [ADD]}})
     context = {"a": 41, "deep": [1, {"b": None}]}
-    run = await client.call("Workflows/CreateWorkflowRun", {"workflow_definition_id": saved["id"], "context": context})
+    run = await client.call(
+        "WorkflowsService/CreateWorkflowRun", {"workflow_definition_id": saved["id"], "context": context}
+    )
     assert run["status"] == "pending"
-    await client.call("Workflows/StartWorkflowRun", {"id": run["id"]})
-    kinds = [event["kind"] async for event in client.stream("Workflows/WatchWorkflowRun", {"id": run["id"]}) if event]
+    await client.call("WorkflowsService/StartWorkflowRun", {"id": run["id"]})
+    kinds = [
+        event["kind"] async for event in client.stream("WorkflowsService/WatchWorkflowRun", {"id": run["id"]}) if event
+    ]
     assert kinds[0] == "workflow.run.created"
     assert kinds[-1] == "workflow.run.completed"
-    ended = await client.call("Workflows/GetWorkflowRun", {"id": run["id"]})
+    ended = await client.call("WorkflowsService/GetWorkflowRun", {"id": run["id"]})
     assert (ended["status"], ended["output"]) == ("completed", {"sum": 42})
     assert ended["payload"] == context
     assert await served.count_runs() == 1
 
 
 async def test_idempotency_key_in_metadata_and_in_the_message(client: GrpcClient) -> None:
-    first = await client.call("ApiKeys/CreateApiKey", {"name": "once"}, idempotency_key="k1")
-    again = await client.call("ApiKeys/CreateApiKey", {"name": "once"}, idempotency_key="k1")
+    first = await client.call("ApiKeysService/CreateApiKey", {"name": "once"}, idempotency_key="k1")
+    again = await client.call("ApiKeysService/CreateApiKey", {"name": "once"}, idempotency_key="k1")
     assert first["id"] == again["id"]
     assert "key" not in again
-    other = await client.refused("ApiKeys/CreateApiKey", {"name": "other", "idempotency_key": "k1"})
+    other = await client.refused("ApiKeysService/CreateApiKey", {"name": "other", "idempotency_key": "k1"})
     assert other[0] == "ALREADY_EXISTS"
 
 
 @pytest.mark.parametrize(
     ("key", "method", "body", "status", "words"),
     [
-        (None, "Identity/GetMe", {}, "UNAUTHENTICATED", "credential"),
-        ("wrong", "Identity/GetMe", {}, "UNAUTHENTICATED", "credential"),
-        ("acme viewer", "ApiKeys/CreateApiKey", {"name": "x"}, "PERMISSION_DENIED", "api_key.create"),
-        ("acme", "ApiKeys/CreateApiKey", {}, "INVALID_ARGUMENT", "name: required"),
-        ("acme", "ApiKeys/CreateApiKey", {"name": "x", "role": "king"}, "INVALID_ARGUMENT", "role"),
-        ("acme", "ApiKeys/ListApiKeys", {"limit": 0}, "INVALID_ARGUMENT", "limit"),
-        ("acme", "ApiKeys/ListApiKeys", {"cursor": "x"}, "INVALID_ARGUMENT", "cursor"),
-        ("acme", "ApiKeys/GetApiKey", {"id": "none"}, "NOT_FOUND", "api key not found"),
-        ("acme", "ApiKeys/GetApiKey", {}, "NOT_FOUND", "api key not found"),
-        ("acme", "Workflows/CreateWorkflowRun", {"workflow_definition_id": "none"}, "NOT_FOUND", "workflow"),
+        (None, "IdentityService/GetMe", {}, "UNAUTHENTICATED", "credential"),
+        ("wrong", "IdentityService/GetMe", {}, "UNAUTHENTICATED", "credential"),
+        ("acme viewer", "ApiKeysService/CreateApiKey", {"name": "x"}, "PERMISSION_DENIED", "api_key.create"),
+        ("acme", "ApiKeysService/CreateApiKey", {}, "INVALID_ARGUMENT", "name: required"),
+        ("acme", "ApiKeysService/CreateApiKey", {"name": "x", "role": "king"}, "INVALID_ARGUMENT", "role"),
+        ("acme", "ApiKeysService/ListApiKeys", {"limit": 0}, "INVALID_ARGUMENT", "limit"),
+        ("acme", "ApiKeysService/ListApiKeys", {"cursor": "x"}, "INVALID_ARGUMENT", "cursor"),
+        ("acme", "ApiKeysService/GetApiKey", {"id": "none"}, "NOT_FOUND", "api key not found"),
+        ("acme", "ApiKeysService/GetApiKey", {}, "NOT_FOUND", "api key not found"),
+        ("acme", "WorkflowsService/CreateWorkflowRun", {"workflow_definition_id": "none"}, "NOT_FOUND", "workflow"),
     ],
 )
 async def test_refusals(
@@ -129,45 +133,63 @@ async def test_refusals(
 
 async def test_a_state_that_forbids_it(client: GrpcClient, served: Served) -> None:
     workflow = await served.publish({"key": "a", "operation": "workflow.noop"})
-    run = await client.call("Workflows/CreateWorkflowRun", {"workflow_definition_id": workflow})
-    await client.call("Workflows/CancelWorkflowRun", {"id": run["id"]})
-    assert (await client.refused("Workflows/CancelWorkflowRun", {"id": run["id"]}))[0] == "FAILED_PRECONDITION"
+    run = await client.call("WorkflowsService/CreateWorkflowRun", {"workflow_definition_id": workflow})
+    await client.call("WorkflowsService/CancelWorkflowRun", {"id": run["id"]})
+    assert (await client.refused("WorkflowsService/CancelWorkflowRun", {"id": run["id"]}))[0] == "FAILED_PRECONDITION"
 
 
 async def test_events_as_they_happen(client: GrpcClient) -> None:
-    stream = client.stream("Events/StreamEvents", {"kinds": "api_key.*"})
+    stream = client.stream("EventsService/StreamEvents", {"kinds": "api_key.*"})
     assert await anext(stream) is None
-    made = await client.call("ApiKeys/CreateApiKey", {"name": "x"})
+    made = await client.call("ApiKeysService/CreateApiKey", {"name": "x"})
     event = await anext(stream)
     assert (event["kind"], event["subject"]) == ("api_key.created", made["id"])
     await stream.aclose()
 
 
 async def test_a_revoked_key_ends_its_stream(client: GrpcClient) -> None:
-    made = await client.call("ApiKeys/CreateApiKey", {"name": "x", "scopes": ["control"]})
+    made = await client.call("ApiKeysService/CreateApiKey", {"name": "x", "scopes": ["control"]})
     reader = GrpcClient(client.target, made["key"], _pool=client._pool)
-    stream = reader.stream("Events/StreamEvents")
+    stream = reader.stream("EventsService/StreamEvents")
     assert await anext(stream) is None
-    await client.call("ApiKeys/RevokeApiKey", {"id": made["id"]})
+    await client.call("ApiKeysService/RevokeApiKey", {"id": made["id"]})
     told = [event["kind"] async for event in stream]
     assert told in ([], ["api_key.revoked"])
 
 
 async def test_who_leaves_a_stream_is_forgotten(client: GrpcClient, served: Served) -> None:
-    stream = client.stream("Events/StreamEvents")
+    stream = client.stream("EventsService/StreamEvents")
     assert await anext(stream) is None
     assert served.app.streams.count == 1
     await stream.aclose()
     while served.app.streams.count:
-        await client.call("Identity/GetMe")  # the server's loop goes on
+        await client.call("IdentityService/GetMe")  # the server's loop goes on
 
 
 async def test_request_ids_are_kept(client: GrpcClient) -> None:
     request_id = "0190b8a5-7c1e-7000-8000-000000000001"
-    await client.call("Identity/GetMe", x_request_id=request_id)
+    await client.call("IdentityService/GetMe", x_request_id=request_id)
     assert client.trailing["x-request-id"] == request_id
 
 
 async def test_a_message_too_large(client: GrpcClient) -> None:
-    got, _words = await client.refused("ApiKeys/CreateApiKey", {"name": "x" * 2_000_000})
+    got, _words = await client.refused("ApiKeysService/CreateApiKey", {"name": "x" * 2_000_000})
     assert got == "RESOURCE_EXHAUSTED"
+
+
+async def test_an_answer_of_an_ai_provider_in_pieces(client: GrpcClient) -> None:
+    asked = {"modality": "text", "input": "hello there", "provider": "echo"}
+    whole = await client.call("ProvidersService/Execute", asked)
+    chunks = [chunk async for chunk in client.stream("ProvidersService/ExecuteStream", asked) if chunk]
+    assert chunks[-1]["kind"] == "done"
+    assert chunks[-1]["data"]["usage"]["output_tokens"] == int(whole["usage"]["output_tokens"])
+    assert "".join(chunk.get("text", "") for chunk in chunks) == whole["output"]["text"]
+
+
+async def test_a_stream_that_can_not_begin_says_why(client: GrpcClient) -> None:
+    stream = client.stream(
+        "ProvidersService/ExecuteStream", {"modality": "text", "input": "x", "model": "nobody-has-it"}
+    )
+    with pytest.raises(aio.AioRpcError) as raised:
+        [chunk async for chunk in stream]
+    assert raised.value.code() is StatusCode.NOT_FOUND
