@@ -113,10 +113,12 @@ class WorkflowService:
         """The newest version of a workflow of alloyd's own, to run in ``org_id``."""
         versions = self._built_in[workflow_id]
         version = max(versions)
-        return Runnable(org_id, workflow_id, versions[version]["name"], version, self._built(workflow_id, version))
+        return Runnable(
+            org_id, workflow_id, versions[version]["name"], version, self._built(org_id, workflow_id, version)
+        )
 
-    def _built(self, workflow_id: str, version: int) -> Graph:
-        key = ("", workflow_id, version)
+    def _built(self, org_id: str, workflow_id: str, version: int) -> Graph:
+        key = (org_id, workflow_id, version)
         if key not in self._graphs:
             body = self._parse(dict(self._built_in[workflow_id][version]))
             graph, faults = compile_definition(body, len(body.nodes or ()), self._settings.step_timeout_ms)
@@ -315,6 +317,8 @@ class WorkflowService:
         cached = self._graphs.get((org_id, workflow_id, version))
         if cached is not None:
             return cached.within(scope)
+        if version in self._built_in.get(workflow_id, ()):
+            return self._built(org_id, workflow_id, version).within(scope)
         found = await self._database.read(lambda conn: store.find_version(conn, org_id, workflow_id, version))
         if found is None:
             raise not_found(_WHAT)
