@@ -16,6 +16,7 @@ from alloyd.db.migrate import migrate
 from alloyd.domain.operations import catalogue
 from alloyd.domain.operations.model import Config, Done, Operation, OperationError, Outcome, Services, StepContext
 from alloyd.domain.orgs.service import OrgService
+from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.model import Ended, RunDetail, StartRun
 from alloyd.domain.runs.service import RunService, RunSettings
 from alloyd.domain.runs.worker import Engine, EngineSettings
@@ -23,6 +24,7 @@ from alloyd.domain.workflows import compile as workflow_compile
 from alloyd.domain.workflows.secrets import DefinitionSecrets
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
+from alloyd.events.consumer import EventConsumer
 from alloyd.events.hub import Hub
 from alloyd.events.model import Story
 from alloyd.events.service import EventLog
@@ -111,6 +113,8 @@ class Bench:
     engine: Engine
     runs: RunService
     orgs: OrgService
+    waits: EventWaits
+    consumer: EventConsumer
     names: dict[str, Principal] = field(default_factory=dict)
 
     async def org(self, slug: str = "acme") -> Principal:
@@ -226,22 +230,30 @@ async def open_bench(
     clock = clock or ManualClock()
     database = await Database.open(path, clock)
     hub = Hub()
-    await EventLog(database, hub).start()
+    log = EventLog(database, hub)
+    await log.start()
     outside = Outside()
     operations = known_operations(outside)
     find, workflow_compile.find_operation = workflow_compile.find_operation, operations.get
     outbound = Outbound(EgressPolicy.parse([]), EgressLimits())
     workflows = WorkflowService(database, WorkflowSettings(step_timeout_ms=60_000), known_secrets())
-    services = Services(None, outbound, clock)  # type: ignore[arg-type]  # no test here touches files
+    services = Services(None, outbound, clock, workflows=workflows)  # type: ignore[arg-type]  # no test here touches files
     engine = Engine(database, workflows, services, clock, settings or EngineSettings(), "test")
     runs = RunService(database, workflows, engine, clock, bounds or RunSettings(), lambda: None)
     await runs.open()
+    waits = EventWaits(database, engine)
+    consumer = EventConsumer(database, hub, log, CONSUMER, waits.wanted, waits.handle)
+    await waits.open()
+    await consumer.start()
+    consuming = asyncio.create_task(consumer.run())
     if starts:
         await engine.start()
     try:
-        yield Bench(database, clock, hub, outside, workflows, engine, runs, OrgService(database))
+        yield Bench(database, clock, hub, outside, workflows, engine, runs, OrgService(database), waits, consumer)
     finally:
         workflow_compile.find_operation = find
+        consuming.cancel()
+        await asyncio.gather(consuming, return_exceptions=True)
         await engine.stop(grace_s)
         await outbound.close()
         await database.close()

@@ -24,6 +24,7 @@ from alloyd.domain.operations.model import Services
 from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
+from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
 from alloyd.domain.schedules.model import ScheduleSettings
@@ -190,6 +191,11 @@ class Capabilities:
         self.jobs = JobService(self.database, self.workflows, self.runs, self.gateway, self.usage)
         self.engine.on_begin(tell_started)
         self.engine.on_end(tell_ended)
+        self.orgs.on_archive(self.runs.close_org)
+        self.event_waits = EventWaits(self.database, self.engine)
+        self.awaited_events = EventConsumer(
+            self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
+        )
         self._build_triggers()
 
     def _build_triggers(self) -> None:

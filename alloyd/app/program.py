@@ -104,6 +104,9 @@ class App(Doors):
     async def begin_work(self) -> None:
         """Drive queued runs, keep timers and delete what is old. Once, after :meth:`open` without workflows."""
         self._keep("retention", self.retention_worker.run)
+        await self.event_waits.open()
+        await self.awaited_events.start()  # before the first wait: what happens after it must not be passed over
+        self._keep("awaited events", self.awaited_events.run)
         self._keep("triggers", self.triggers.run)
         self._keep("schedules", self.schedule_worker.run)
         self._keep("webhook events", self.webhook_events.run)

@@ -69,6 +69,7 @@ def engine_settings(config: Config) -> EngineSettings:
         steps_running_max=engine.steps_running_max,
         step_output_bytes_max=engine.step_output_bytes_max,
         context_bytes_max=engine.context_bytes_max,
+        run_deadline_ms=engine.run_deadline_ms,
     )
 
 

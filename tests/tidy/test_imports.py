@@ -52,7 +52,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "providers": {"usage"},
     "workflows": {"operations"},
     "retention": {"audit", "runs", "idempotency", "usage", "webhooks"},
-    "runs": {"workflows", "operations", "authz", "idempotency"},
+    "runs": {"workflows", "operations", "orgs", "authz", "idempotency"},
     "assets": {"storage", "idempotency"},
     "jobs": {"runs", "workflows", "providers", "usage", "idempotency"},
     "triggers": {"runs", "workflows"},

@@ -12,7 +12,7 @@ import pytest
 
 from alloyd.db.migrate import MIGRATIONS, read_migration
 
-HOMES = re.compile(r"alloyd\.(db(\..+)?|events\.store|domain\.\w+\.store)\Z")
+HOMES = re.compile(r"alloyd\.(db(\..+)?|events\.store|domain\.\w+\.store(_\w+)?)\Z")
 _SQL = re.compile(
     r"\s*(SELECT\s.+|INSERT\s+(OR\s+\w+\s+)?INTO\s.+|REPLACE\s+INTO\s.+|UPDATE\s+(OR\s+\w+\s+)?\w+\s+SET\b.*"
     r"|DELETE\s+FROM\s.+|WITH\s+(RECURSIVE\s+)?\w+\s*(\([^)]*\)\s*)?AS\s.*"
@@ -51,6 +51,9 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.runs.store.requeue_interrupted": "recovery after a crash: all that was under way",
     "alloyd.domain.runs.store.list_timers": "the engine's clock serves everybody; rows carry their organization",
     "alloyd.domain.runs.store.list_overdue": "the engine's clock serves everybody; rows carry their organization",
+    "alloyd.domain.runs.store_waits.list_woken": "recovery after a crash: what nobody has taken",
+    "alloyd.domain.runs.store_waits.list_orphans": "recovery after a crash: runs that nobody waits for any more",
+    "alloyd.domain.runs.store_waits.list_waiting_orgs": "what is waited for, at the start, whosever it is",
     "alloyd.domain.runs.store.find_next_deadline": "when the engine's clock has to look again",
     "alloyd.domain.schedules.store.list_due": "the clock serves everybody; rows carry their organization",
     "alloyd.domain.schedules.store.find_next_due": "when the loop of schedules has to look again",

@@ -18,6 +18,8 @@ from alloyd.kit.clock import Clock
 from alloyd.kit.expressions import Template
 from alloyd.principal import Principal
 
+RECEIVED, TIMED_OUT = "received", "timed_out"  # the ways out of a wait for an event
+
 
 class OperationError(Exception):
     """A step's attempt failed. ``code`` and ``message`` are shown with the step; ``path`` names a config field.

@@ -33,8 +33,9 @@ def check_config(operation: Operation, raw_config: Any) -> list[Fault]:
         return [Fault("", "an object is wanted")]
     errors = _validator(operation.config).iter_errors(raw_config)
     faults = [fault for path, fault in faults_of(errors) if not _unknown_yet(raw_config, path, operation)]
-    if operation.check is not None:
-        faults.extend(fault for fault in operation.check(raw_config) if fault not in faults)
+    for check in (operation.check, operation.check_whole):
+        if check is not None:
+            faults.extend(fault for fault in check(raw_config) if fault not in faults)
     return faults
 
 

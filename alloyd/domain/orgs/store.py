@@ -53,6 +53,11 @@ def count_active(conn: sqlite3.Connection) -> int:
     return found
 
 
+def list_archived(conn: sqlite3.Connection) -> set[str]:
+    """Ids of the organizations that are archived."""
+    return {row[0] for row in conn.execute("SELECT id FROM organizations WHERE archived_at IS NOT NULL")}
+
+
 def list_before(conn: sqlite3.Connection, before_id: str | None, limit: int) -> list[Organization]:
     """Organizations with ids below ``before_id`` (None: from the newest), newest first."""
     rows = conn.execute(

@@ -11,12 +11,13 @@ from alloyd.domain.operations.model import (
     Outcome,
     Services,
     StepContext,
+    Target,
     WaitUntil,
 )
 from alloyd.domain.operations.validation import build_config
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, StepError
-from alloyd.domain.workflows.model import Node
+from alloyd.domain.workflows.model import Graph, Node
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.expressions import ExpressionError, truthy
 from alloyd.log import get_logger
@@ -65,8 +66,17 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         dependents=node.dependents,
         started_by=run.started_by,
         trigger_kind=run.trigger_kind,
+        depth=0 if run.lineage is None else run.lineage.depth,
+        deferred=dict(node.deferred),
+        inner=None if node.inner is None else _inner_target(run, node, node.inner),
     )
     return context, build_config(node.operation, rendered)
+
+
+def _inner_target(run: Run, node: Node, inner: Graph) -> Target:
+    outer = run.lineage.scope if run.lineage is not None else None
+    scope = f"{outer}/{node.key}" if outer else node.key
+    return Target(run.workflow_id, run.version, len(inner.nodes), None, scope)
 
 
 def compute(run: Run, node: Node, attempt: int, services: Services) -> Outcome:

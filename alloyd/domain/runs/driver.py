@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from alloyd.domain.operations.model import Done, OperationError, Outcome, Services, WaitUntil
-from alloyd.domain.runs import attempt, machine
+from alloyd.domain.operations.model import (
+    Done,
+    OperationError,
+    Outcome,
+    Services,
+    Spread,
+    StartChild,
+    WaitForEvent,
+    WaitUntil,
+)
+from alloyd.domain.runs import attempt, machine, waiting
 from alloyd.domain.runs.machine import Run
-from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState
+from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState, TimerKind
+from alloyd.domain.runs.waits import Wakeup
 from alloyd.domain.workflows.model import Node
+from alloyd.errors import AlloydError
 from alloyd.kit import crash
 from alloyd.kit.clock import Clock, rfc3339
 from alloyd.log import get_logger
@@ -25,6 +36,7 @@ from alloyd.log import get_logger
 log = get_logger("alloyd.runs")
 
 _RECORD_RETRY_S = 1.0
+_NO_ROOM_RETRY_MS = 10_000
 # How long one turn may compute before it is recorded and others have the loop, in seconds.
 TURN_S = 0.02
 Record = Callable[[Run, Changes], "asyncio.Future[bool]"]
@@ -46,21 +58,41 @@ class Means:
     clock: Clock
     record: Record
     step_slots: asyncio.Semaphore
+    has_room: Callable[[str], bool]  # whether the organization may queue more runs
+    gather: Callable[[Run, str], Awaitable[Outcome | OperationError]]  # the output of a foreach that is done
     settings: DriverSettings
 
 
 class Driver:
     """One run under way. ``on_idle(driver)`` is called once, when it has ended, waits, or was let go."""
 
-    __slots__ = ("_closed", "_inbox", "_means", "_on_idle", "_recording", "_starting", "_tasks", "ended", "run")
+    __slots__ = (
+        "_closed",
+        "_held",
+        "_inbox",
+        "_last_wakeup",
+        "_means",
+        "_on_idle",
+        "_recording",
+        "_starting",
+        "_tasks",
+        "_wakeups",
+        "ended",
+        "run",
+    )
 
-    def __init__(self, run: Run, means: Means, on_idle: Callable[[Driver], None]) -> None:
+    def __init__(
+        self, run: Run, means: Means, on_idle: Callable[[Driver], None], wakeups: tuple[Wakeup, ...] = ()
+    ) -> None:
         self.run = run
         self._means = means
         self._on_idle = on_idle
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._inbox: deque[tuple[str, Outcome | OperationError]] = deque()
         self._starting: list[str] = []
+        self._wakeups: deque[Wakeup] = deque(wakeups)
+        self._last_wakeup = 0  # those up to here were looked at
+        self._held: dict[str, int] = {}  # by foreach that is done: the wakeup that is taken with its output
         self._recording = False
         self._closed = False
         self.ended = False  # durably, by its own steps
@@ -77,6 +109,12 @@ class Driver:
         if self._recording:
             return  # the turn after the record looks for due timers itself
         self._turn()
+
+    def deliver(self, wakeup: Wakeup) -> None:
+        """Something happened to a waiting step; telling it twice is the same as once."""
+        self._wakeups.append(wakeup)
+        if not self._recording:
+            self._turn()
 
     def interrupt(self) -> None:
         """The run was ended from outside, durably: stop its steps and let go."""
@@ -109,7 +147,10 @@ class Driver:
     def _advance(self) -> None:
         run, now = self.run, self._means.clock.now_ms()
         run.names["now"] = rfc3339(now)
+        self._take_wakeups(now)  # first: what was acknowledged before a timeout counts
         self._fire_due(now)
+        if self._inbox:
+            machine.resume_run(run)  # it may have waited while the output of a foreach was gathered
         while self._inbox and run.state not in ENDED:
             key, outcome = self._inbox.popleft()
             self._settle(key, outcome, now)
@@ -129,7 +170,44 @@ class Driver:
             machine.resume_run(self.run)
             for key in due:
                 crash.reach("engine.timer_fired")
-                machine.fire_timer(self.run, key, now)
+                step = self.run.steps[key]
+                if step.timer is TimerKind.TIMEOUT:
+                    self._settle(key, waiting.timed_out(step), now)
+                else:
+                    machine.fire_timer(self.run, key, now)
+
+    def _take_wakeups(self, now: int) -> None:
+        run = self.run
+        while self._wakeups and run.state not in ENDED:
+            wakeup = self._wakeups.popleft()
+            if wakeup.id <= self._last_wakeup:
+                continue
+            self._last_wakeup = wakeup.id
+            key = wakeup.step_key
+            if key in self._held or not waiting.is_for(run, wakeup):
+                waiting.noted(run).taken.append(wakeup.id)
+                continue
+            crash.reach("engine.wakeup_taken")
+            machine.resume_run(run)
+            outcome = waiting.outcome_of(run, wakeup)
+            if outcome is None and waiting.is_drained(run.steps[key]):
+                # Taken with the output: until that is recorded, the row tells a restart to gather it again.
+                self._held[key] = wakeup.id
+                self._tasks[key] = asyncio.create_task(self._gather(key), name=f"gather {run.id} {key}")
+                continue
+            waiting.noted(run).taken.append(wakeup.id)
+            if outcome is not None:
+                self._settle(key, outcome, now)
+
+    async def _gather(self, key: str) -> None:
+        while True:
+            try:
+                outcome = await self._means.gather(self.run, key)
+                break
+            except Exception as error:  # the disk; the items' outputs are there
+                log.error("items' outputs can't be read; will be tried again", run_id=self.run.id, exc_info=error)
+                await asyncio.sleep(_RECORD_RETRY_S)
+        self._end_task(key, outcome)
 
     def _take(self, key: str, now: int) -> None:
         run, node = self.run, self.run.graph.nodes[key]
@@ -156,8 +234,14 @@ class Driver:
 
     def _settle(self, key: str, outcome: Outcome | OperationError, now: int) -> None:
         run = self.run
-        if run.steps[key].state is not StepState.RUNNING:
+        held = self._held.pop(key, None)
+        if held is not None:
+            waiting.noted(run).taken.append(held)
+        step = run.steps[key]
+        if step.state is not StepState.RUNNING and (step.state is not StepState.WAITING or step.wait is None):
             return  # the run went another way meanwhile
+        if isinstance(outcome, StartChild | Spread):
+            outcome = self._check_room(outcome)
         if not isinstance(outcome, OperationError):
             try:
                 encoded = attempt.encode_output(outcome, self._means.settings.step_output_bytes_max)
@@ -174,10 +258,33 @@ class Driver:
                 retryable=outcome.retryable,
                 retry_after_ms=outcome.retry_after_ms,
             )
-        elif isinstance(outcome, WaitUntil):
-            machine.wait_step(run, key, outcome.fire_at_ms, outcome.output, now)
+        elif not isinstance(outcome, Done):
+            self._begin_wait(key, outcome, now)
         else:
             machine.complete_step(run, key, outcome, encoded, now)
+
+    def _check_room(self, outcome: StartChild | Spread) -> Outcome | OperationError:
+        if self._means.has_room(self.run.org_id):
+            return outcome
+        told = "the organization has as many queued runs as it may have"
+        return OperationError("rate_limited", told, retryable=True, retry_after_ms=_NO_ROOM_RETRY_MS)
+
+    def _begin_wait(self, key: str, outcome: Outcome, now: int) -> None:
+        run = self.run
+        try:
+            if isinstance(outcome, StartChild):
+                done = waiting.call(run, key, outcome, now)
+                if done is not None:
+                    machine.complete_step(run, key, done, ENCODER.encode(done.output), now)
+            elif isinstance(outcome, Spread):
+                waiting.spread(run, key, outcome, now)
+            elif isinstance(outcome, WaitForEvent):
+                waiting.wait_event(run, key, outcome, now)
+            elif isinstance(outcome, WaitUntil):
+                machine.wait_step(run, key, outcome.fire_at_ms, outcome.output, now)
+        except AlloydError as error:  # the called workflow's concurrency key can't be told for this input
+            told = StepError(error.code.value, error.message, error.field)
+            machine.fail_step(run, key, told, now, retryable=False)
 
     def _check_context(self, node: Node, done: Done) -> None:
         if not done.context and not node.outputs:
@@ -219,9 +326,9 @@ class Driver:
         starting, self._starting = self._starting, []
         for key in starting:
             self._tasks[key] = asyncio.create_task(self._execute(key), name=f"step {self.run.id} {key}")
-        if self._inbox or self.run.ready or self._has_due():
+        if self._inbox or self._wakeups or self.run.ready or self._has_due():
             self._turn()
-        elif self.run.state is RunState.WAITING:
+        elif self.run.state is RunState.WAITING and not self._tasks:
             self._let_go()
 
     def _resubmit(self, changes: Changes) -> None:
@@ -250,6 +357,9 @@ class Driver:
             except OperationError as error:
                 outcome = error
             crash.reach("engine.after_step")
+        self._end_task(key, outcome)
+
+    def _end_task(self, key: str, outcome: Outcome | OperationError) -> None:
         self._tasks.pop(key, None)
         if self._closed:
             return

@@ -23,12 +23,14 @@ from alloyd.domain.runs.model import (
     SETTLED,
     Attempt,
     Changes,
+    Lineage,
     RunState,
     Step,
     StepError,
     StepState,
     TimerKind,
 )
+from alloyd.domain.runs.waits import Wait, WaitChanges
 from alloyd.domain.workflows.model import Graph, Node, Policy
 from alloyd.kit.clock import rfc3339
 
@@ -47,6 +49,7 @@ class Run:
         "failed_step",
         "graph",
         "id",
+        "lineage",
         "names",
         "org_id",
         "output",
@@ -72,6 +75,7 @@ class Run:
         *,
         started_by: str = "",
         trigger_kind: str = "",
+        lineage: Lineage | None = None,
         started_at: int | None = None,
         deadline_at: int | None = None,
         steps: dict[str, Step] | None = None,
@@ -84,6 +88,7 @@ class Run:
         self.context = context
         self.started_by = started_by
         self.trigger_kind = trigger_kind
+        self.lineage = lineage
         self.started_at = started_at
         self.deadline_at = deadline_at
         self.ended_at: int | None = None
@@ -107,6 +112,8 @@ class Run:
             "run": {"id": run_id, "workflow_id": workflow_id, "version": version, "organization_id": org_id},
             "inputs": {},
         }
+        if lineage is not None and lineage.scope is not None:
+            self.names["item"], self.names["index"] = lineage.item, lineage.item_index
 
     @property
     def steps_done(self) -> int:
@@ -183,6 +190,7 @@ def complete_step(run: Run, key: str, done: Done, encoded: bytes, now: int) -> N
     step.output, step.encoded, step.port, step.error = done.output, encoded, done.port, None
     step.ended_at = now
     _clear_timer(run, step)
+    _clear_wait(run, step)
     run.changes.steps[key] = step
     run.names["steps"][key] = {"output": done.output, "state": "completed"}
     _tell(run, "workflow.node.completed", key, b"{}")
@@ -208,6 +216,19 @@ def wait_step(run: Run, key: str, fire_at: int, pending: Any, now: int) -> None:
     settle_state(run, now)
 
 
+def wait_for(run: Run, key: str, wait: Wait, now: int, told: dict[str, Any], fire_at: int | None = None) -> None:
+    """A running step waits for other runs or an event, at most until ``fire_at`` (ms since the epoch)."""
+    step = run.steps[key]
+    _require(step, StepState.RUNNING)
+    step.state, step.wait, step.encoded = StepState.WAITING, wait, ENCODER.encode(wait)
+    run.changes.steps[key] = step
+    if fire_at is not None:
+        _set_timer(run, step, fire_at, TimerKind.TIMEOUT)
+        told = {**told, "until": rfc3339(fire_at)}
+    _tell(run, "workflow.node.waiting", key, ENCODER.encode(told))
+    settle_state(run, now)
+
+
 def fail_step(
     run: Run,
     key: str,
@@ -223,7 +244,7 @@ def fail_step(
     ``retry_after_ms`` is the least wait that the other side asked for; ``chance`` gives the jitter, 0 to 1.
     """
     step = run.steps[key]
-    _require(step, StepState.RUNNING, StepState.READY)
+    _require(step, StepState.RUNNING, StepState.READY, StepState.WAITING)
     policy = run.graph.nodes[key].policy
     failures = 1 + sum(1 for attempt in step.attempts if attempt.error.code != INTERRUPTED.code)
     if retryable and failures <= policy.max_retries:
@@ -240,6 +261,8 @@ def fail_step(
         settle_state(run, now)
         return
     step.state, step.error, step.ended_at = StepState.FAILED, error, now
+    _clear_timer(run, step)
+    _clear_wait(run, step)
     run.changes.steps[key] = step
     run.names["steps"][key] = _failed_name(error)
     _tell(run, "workflow.node.failed", key, ENCODER.encode({"attempt": step.attempt, "error": error}))
@@ -257,10 +280,12 @@ def skip_step(run: Run, key: str, now: int) -> None:
 def fire_timer(run: Run, key: str, now: int) -> bool:
     """A waiting step's time has come: a retry is ready again, a delay is completed. False if there is nothing to do.
 
-    Never early: a timer of a later time is left alone.
+    Never early: a timer of a later time is left alone, and so is one that ends a wait for an event.
     """
     step = run.steps.get(key)
     if step is None or step.state is not StepState.WAITING or step.fire_at is None or step.fire_at > now:
+        return False
+    if step.timer is TimerKind.TIMEOUT:
         return False
     if step.timer is TimerKind.RETRY:
         _clear_timer(run, step)
@@ -439,6 +464,16 @@ def _clear_timer(run: Run, step: Step) -> None:
     if step.fire_at is not None:
         step.fire_at, step.timer = None, None
         run.changes.timers_cleared.append(step.key)
+
+
+def _clear_wait(run: Run, step: Step) -> None:
+    if step.wait is not None:
+        if run.changes.waits is None:
+            run.changes.waits = WaitChanges()
+        run.changes.waits.settled.append((step.key, step.wait))
+        step.wait = None
+        if step.state is not StepState.COMPLETED:
+            step.encoded = None  # it told what the step waited for
 
 
 def _tell(run: Run, kind: str, key: str | None = None, payload: bytes = b"{}") -> None:

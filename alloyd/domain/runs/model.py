@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from alloyd.domain.runs.waits import Wait, WaitChanges
 from alloyd.events.model import Event
 
 ENCODER = msgspec.json.Encoder()
@@ -48,6 +49,7 @@ class TimerKind(StrEnum):
 
     DELAY = "delay"
     RETRY = "retry"
+    TIMEOUT = "timeout"
 
 
 class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,6 +88,7 @@ class Step:
     fire_at: int | None = None
     timer: TimerKind | None = None
     pending: Any = None  # what a delay completes with once its timer fired
+    wait: Wait | None = None  # while it waits for other runs or an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,27 @@ class RunView:
     output: Any
     context: dict[str, Any]
     payload: Any
+    parent_run_id: str | None = None
+    parent_step: str | None = None
+    awaited: bool = False
+    depth: int = 0
+    scope: str | None = None
+    item_index: int | None = None
+    held_back: bool = False
+    retried_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a child run comes from; ``awaited``: the parent's step waits for its end. ``item`` is JSON, inline only."""
+
+    parent_run_id: str
+    parent_step: str
+    awaited: bool
+    depth: int
+    scope: str | None = None
+    item_index: int | None = None
+    item: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +163,17 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """The wish to start a run. ``payload`` and ``context`` are JSON, already checked and encoded."""
+    """The wish to start a run. ``payload`` and ``context`` are JSON, already checked and encoded.
+
+    ``told`` are events of the caller's own, written in the transaction that queues the run.
+    """
 
     workflow_id: str
     payload: bytes
     trigger_kind: str
     context: bytes = b"{}"
     metadata: bytes | None = None
+    told: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +202,9 @@ class RunFilter:
     workflow_id: str | None = None
     created_from: int | None = None
     created_to: int | None = None
+    parent_run_id: str | None = None
+    trigger_kind: str | None = None
+    dead: bool = False
 
 
 @dataclass(slots=True)
@@ -187,6 +218,7 @@ class Changes:
     timers_cleared: list[str] = field(default_factory=list)
     context: bool = False
     began: bool = False  # the run went to running for the first time
+    waits: WaitChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)

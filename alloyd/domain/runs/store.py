@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -287,29 +287,10 @@ def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | 
         if step.state is StepState.WAITING and step.timer in (None, TimerKind.TIMEOUT) and step.encoded is not None:
             step.wait = DECODER.decode(step.encoded)
     wakeups = tuple(store_waits.list_wakeups(conn, org_id, run_id))
-    if view.parent_run_id is None or view.parent_step is None:
-        return StoredRun(view, steps, None, wakeups)
-    item = store_waits.find_item(conn, org_id, run_id)
-    lineage = Lineage(
-        view.parent_run_id,
-        view.parent_step,
-        view.awaited,
-        view.depth,
-        view.scope,
-        view.item_index,
-        None if item is None else msgspec.json.decode(item),
-    )
-    return StoredRun(_inherit(conn, view) if view.scope else view, steps, lineage, wakeups)
-
-
-def _inherit(conn: sqlite3.Connection, view: RunView) -> RunView:
-    """Inline nodes have the trigger, and begin with the context, of the run that they stand in."""
-    payload, context, parent_id = store_waits.find_inherited(conn, view.org_id, view.id)
-    while parent_id is not None and (payload is None or context is None):
-        above = store_waits.find_inherited(conn, view.org_id, parent_id)
-        payload, context, parent_id = payload or above[0], context or above[1], above[2]
-    decode = msgspec.json.decode
-    return replace(view, payload=decode(payload or "{}"), context=decode(context or "{}"))
+    lineage = store_waits.find_lineage(conn, view)
+    if view.scope is not None:
+        view = store_waits.inherit(conn, view)
+    return StoredRun(view, steps, lineage, wakeups)
 
 
 def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]:

@@ -11,16 +11,18 @@ from typing import Any
 import msgspec
 
 from alloyd.db import Database, GroupedWrite, Tx
-from alloyd.domain.operations.model import Services
-from alloyd.domain.runs import machine, store
+from alloyd.domain.operations.model import OperationError, Outcome, Services
+from alloyd.domain.runs import machine, store, store_waits, waiting
+from alloyd.domain.runs.awaited import Awaited
+from alloyd.domain.runs.children import end_all, gather_outputs
 from alloyd.domain.runs.driver import TURN_S, Driver, DriverSettings, Means
 from alloyd.domain.runs.machine import Run
-from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, StepError
+from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, RunView, StepError
 from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
-from alloyd.domain.runs.recording import BeginHook, EndHook, Hooks, end_from_outside, record, restore
+from alloyd.domain.runs.recording import NOTHING, BeginHook, EndHook, Recorder, restore
 from alloyd.domain.runs.scheduler import Scheduler
 from alloyd.domain.runs.share import Share
-from alloyd.domain.workflows.model import Graph
+from alloyd.domain.runs.waits import Wakeup
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import AlloydError
 from alloyd.kit import crash
@@ -48,6 +50,7 @@ class EngineSettings:
     share_under_pressure: float = 0.02
     step_output_bytes_max: int = 1024 * 1024
     context_bytes_max: int = 4 * 1024 * 1024
+    run_deadline_ms: int = 7 * 24 * 3600 * 1000
 
 
 class Engine:
@@ -71,7 +74,12 @@ class Engine:
         self.end_overdue: Callable[[str, str], Awaitable[None]] | None = None
         self.scheduler = Scheduler(database, clock, self.wake, self._expire)
         self.ended_total = 0
-        self.hooks = Hooks()
+        self.recorder = Recorder(self, workflows.find_cached_graph, settings.run_deadline_ms)
+        self.held_back: dict[str, int] = {}  # by organization: queued runs that wait for their concurrency key
+        self.queued_per_org_max = 1_000_000
+        self.end_child: Callable[[str, str], Awaitable[None]] | None = None
+        self.awaited = Awaited()
+        self._reading: dict[str, list[Wakeup]] = {}  # runs that are being read back, and what happens meanwhile
         self._active: dict[str, Driver] = {}
         self._loading = 0
         self._waiters: dict[str, list[asyncio.Future[Ended | None]]] = {}
@@ -82,6 +90,8 @@ class Engine:
             clock,
             lambda run, changes: self._records.submit((run, changes)),
             asyncio.Semaphore(settings.steps_running_max),
+            lambda org_id: self.queued_of(org_id) < self.queued_per_org_max,
+            self._gather,
             DriverSettings(settings.step_output_bytes_max, settings.context_bytes_max),
         )
         self._pump_planned = False
@@ -99,7 +109,18 @@ class Engine:
         def read_back(tx: Tx) -> tuple[int, dict[str, int]]:
             # Among the writes, so that each start is either counted here or told after this.
             interrupted, counts = store.requeue_interrupted(tx), store.count_queued(tx.conn)
-            tx.after_commit(lambda: self.queue.restore(counts))
+            held_back, woken = store_waits.count_held_back(tx.conn), store_waits.list_woken(tx.conn)
+            orphans = store_waits.list_orphans(tx.conn)
+
+            def tell() -> None:
+                self.held_back = held_back
+                self.queue.restore(counts)
+                for org_id, run_id in woken:
+                    self.queue.add_woken(org_id, run_id)
+                for org_id, parent_id, step_key in orphans:
+                    self.end_children(org_id, parent_id, step_key)
+
+            tx.after_commit(tell)
             return interrupted, counts
 
         interrupted, counts = await self._database.write(read_back)
@@ -157,11 +178,11 @@ class Engine:
         On the writer's thread, before the commit; it looks at ``run.trigger_kind`` first, so that other runs pay
         nothing, and must not raise.
         """
-        self.hooks.end.append(hook)
+        self.recorder.hooks.end.append(hook)
 
     def on_begin(self, hook: BeginHook) -> None:
         """Run ``hook(tx, run)`` in each transaction that records a run's first going to running; as :meth:`on_end`."""
-        self.hooks.begin.append(hook)
+        self.recorder.hooks.begin.append(hook)
 
     # -- what the service tells ------------------------------------------------------------------------------
 
@@ -186,9 +207,13 @@ class Engine:
         """A commit held so many starts, which :meth:`accept` tells one by one."""
         self._share.note_group(starts)
 
-    def accept_known(self, org_id: str, run_id: str, deadline_at: int) -> None:
-        """A pending run was started, durably."""
-        self.queue.add_known(org_id, run_id)
+    def accept_known(self, org_id: str, run_id: str, deadline_at: int, seq: int = 0) -> None:
+        """A run was queued, durably, that is read back when its turn comes: it is not the newest one, unless it has a
+        ``seq``."""
+        if not seq:
+            self.queue.add_known(org_id, run_id)
+        elif not self.queue.counts_only(org_id):
+            self.queue.add_started(Seed(run_id, org_id, seq))
         self.scheduler.add_deadline(deadline_at)
         self._plan_pump()
 
@@ -201,9 +226,40 @@ class Engine:
         self.queue.add_woken(org_id, run_id)
         self._plan_pump()
 
-    def interrupt(self, org_id: str, run_id: str, before: RunState, ended: Ended) -> None:
-        """The run was ended from outside, durably; it stood at ``before``."""
-        if before is RunState.QUEUED:
+    def deliver(self, org_id: str, run_id: str, wakeup: Wakeup) -> None:
+        """Something happened to a waiting step of the run, durably."""
+        driver = self._active.get(run_id)
+        if driver is not None:
+            driver.deliver(wakeup)
+        elif run_id in self._reading:
+            self._reading[run_id].append(wakeup)
+        else:
+            self.queue.add_woken(org_id, run_id)
+            self._plan_pump()
+
+    def hold_back(self, org_id: str, by: int) -> None:
+        """So many more runs of the organization wait for their concurrency key, or less."""
+        self.held_back[org_id] = self.held_back.get(org_id, 0) + by
+        if not self.held_back[org_id]:
+            del self.held_back[org_id]
+
+    def queued_of(self, org_id: str) -> int:
+        """Runs of the organization that have not begun, also those that wait for their concurrency key."""
+        return self.queue.queued_of(org_id) + self.held_back.get(org_id, 0)
+
+    def end_children(self, org_id: str, run_id: str, step_key: str | None) -> None:
+        """A step, or the whole run, waits no more for its child runs: they are cancelled."""
+        if not self._stopping and self.end_child is not None:
+            self._spawn(end_all(self._database, self.end_child, org_id, run_id, step_key))
+
+    async def _gather(self, run: Run, key: str) -> Outcome | OperationError:
+        return await gather_outputs(self._database, run, key, self._settings.step_output_bytes_max)
+
+    def interrupt(self, org_id: str, run_id: str, before: RunView, ended: Ended) -> None:
+        """The run was ended from outside, durably; it stood as ``before`` says."""
+        if before.held_back:
+            self.hold_back(org_id, -1)
+        elif before.state is RunState.QUEUED:
             self.queue.forget_queued(org_id, run_id)
         driver = self._active.get(run_id)
         if driver is not None:
@@ -284,8 +340,8 @@ class Engine:
         )
         self._drive(run)
 
-    def _drive(self, run: Run) -> None:
-        driver = Driver(run, self._means, self._driver_idle)
+    def _drive(self, run: Run, wakeups: tuple[Wakeup, ...] = ()) -> None:
+        driver = Driver(run, self._means, self._driver_idle, wakeups)
         self._active[run.id] = driver
         try:
             driver.begin()
@@ -297,38 +353,48 @@ class Engine:
 
     async def _load(self, seed: Seed) -> None:
         """Read a run back and drive it on."""
+        self._reading[seed.run_id] = []
         try:
-            run = await self._read_back(seed.org_id, seed.run_id)
+            run, wakeups = await self._read_back(seed.org_id, seed.run_id)
         except Exception as error:
             log.error("run can't be read back; will be tried again", run_id=seed.run_id, exc_info=error)
             await asyncio.sleep(_RETRY_S)
             self._loading -= 1
+            self._reading.pop(seed.run_id, None)
             self.queue.release(seed.org_id, seed.run_id)
             self.queue.add_woken(seed.org_id, seed.run_id)
         else:
             self._loading -= 1
+            late = self._reading.pop(seed.run_id)
             if run is None or not self._taking:
                 self.queue.release(seed.org_id, seed.run_id)
+                if late:
+                    self.queue.add_woken(seed.org_id, seed.run_id)
             else:
-                self._drive(run)
+                self._drive(run, (*wakeups, *late))
         self._idle.set()
         self._plan_pump()
 
-    async def _read_back(self, org_id: str, run_id: str) -> Run | None:
+    async def _read_back(self, org_id: str, run_id: str) -> tuple[Run | None, tuple[Wakeup, ...]]:
         stored = await self._database.read(lambda conn: store.load_run(conn, org_id, run_id))
         if stored is None or stored.view.state in ENDED:
-            return None
+            return None, ()
         view = stored.view
         try:
-            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version)
+            graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version, view.scope)
         except AlloydError as error:
             await self._end_unrunnable(org_id, run_id, StepError(error.code.value, error.message))
-            return None
+            return None, ()
         run = restore(stored, graph)
         if view.state is RunState.WAITING and not self._is_due(run):
-            self._keep_timers(run)  # woken for nothing: twice, or the clock went back
-            return None
-        return run
+            wakeups = stored.wakeups
+            if not any(waiting.is_for(run, wakeup) for wakeup in wakeups):
+                if wakeups:
+                    ids = [wakeup.id for wakeup in wakeups]
+                    await self._database.write(lambda tx: store_waits.delete_wakeups(tx, org_id, ids))
+                self._keep_timers(run)  # woken for nothing: twice, by an event of no use, or the clock went back
+                return None, ()
+        return run, stored.wakeups
 
     def _is_due(self, run: Run) -> bool:
         now = self._clock.now_ms()
@@ -342,20 +408,11 @@ class Engine:
 
     async def _end_unrunnable(self, org_id: str, run_id: str, reason: StepError) -> None:
         """A run whose definition can't be compiled any more ends as failed, and says why."""
-        nothing = Graph({}, (), (), ())
-        _before, ended = await self._database.write(
-            lambda tx: end_from_outside(
-                tx,
-                org_id,
-                run_id,
-                nothing,
-                lambda run, now: machine.fail_run(run, now, reason),
-                self._owner,
-                self.hooks,
+        await self._database.write(
+            lambda tx: self.recorder.end_from_outside(
+                tx, org_id, run_id, NOTHING, lambda run, now: machine.fail_run(run, now, reason)
             )
         )
-        self.ended_total += 1
-        self._tell_waiters(run_id, ended)
 
     async def _refill(self, queue: OrgQueue) -> None:
         org_id, after = queue.org_id, queue.last_seq
@@ -427,7 +484,7 @@ class Engine:
 
     def _write_records(self, tx: Tx, items: list[tuple[Run, Changes]]) -> list[bool]:
         """On the writer's thread: what the drivers changed since the last group."""
-        results = record(tx, items, self._owner, self.hooks)
+        results = self.recorder.record(tx, items, self._owner)
         for (run, changes), written in zip(items, results, strict=True):
             if written and changes.timers_set:
                 self._plan_timers(tx, run, changes)

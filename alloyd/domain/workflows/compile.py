@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+
+import msgspec
 
 from alloyd.domain.operations.catalogue import find_operation
 from alloyd.domain.operations.model import Operation
@@ -18,10 +21,12 @@ from alloyd.domain.workflows.model import (
     Fault,
     Graph,
     Mapping,
+    Mode,
     Node,
     NodeDefinition,
     PolicyDefinition,
 )
+from alloyd.domain.workflows.triggers import read_trigger
 from alloyd.kit.expressions import (
     Expression,
     ExpressionError,
@@ -35,8 +40,9 @@ _KEY = re.compile(model.KEY_PATTERN)
 NO_POLICY = PolicyDefinition()
 _ROOTS = frozenset({"trigger", "context", "steps", "run", "now", "inputs"})
 _PATH = re.compile(r"\$(?P<path>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\Z")
-_TRIGGERS = ("api",)
-_MODES = ("parallel",)
+_MODES = ("parallel", "restart", "queue")
+_MODE_ROOTS = frozenset({"trigger", "context"})
+CONCURRENCY_LIMIT_MAX = 10_000
 
 
 def is_draft(body: DefinitionBody) -> bool:
@@ -61,31 +67,67 @@ def compile_definition(body: DefinitionBody, nodes_max: int, step_timeout_ms: in
         assert body.flow is not None and body.starting_step_id is not None  # noqa: PT018  # is_draft said so
         nodes, faults = nodes_of_flow(body.flow, body.starting_step_id)
         prefix = "flow"
-    if body.trigger is not None and body.trigger.type not in _TRIGGERS:
-        faults.append(Fault("trigger.type", f"one of {', '.join(_TRIGGERS)} is wanted"))
-    if body.mode not in _MODES:
-        faults.append(Fault("mode", f"one of {', '.join(_MODES)} is wanted"))
-    if not nodes and not faults:
-        faults.append(Fault(prefix, "at least one step is needed"))
-    if len(nodes) > nodes_max:
-        return None, [*faults, Fault(prefix, f"at most {nodes_max} steps, not {len(nodes)}")]
-    faults.extend(_check_keys(nodes, prefix))
-    keys = {node.key for node in nodes}
-    if not faults:
-        faults.extend(_check_cycle(nodes, prefix))
+    faults.extend(read_trigger(body.trigger)[1])
+    mode = _compile_mode(body, faults)
     default_policy = (body.defaults.policy if body.defaults else None) or NO_POLICY
-    compiled = [
-        _compile_node(node, _place(prefix, index, node), keys, (default_policy, step_timeout_ms), faults)
-        for index, node in enumerate(nodes)
-    ]
-    _check_ports([node for node in compiled if node], nodes, prefix, faults)
+    known = _Known(frozenset(), _ROOTS, (default_policy, step_timeout_ms), nodes_max)
+    compiled = _compile_nodes(nodes, prefix, known, faults)
     if faults:
         return None, faults
-    return _graph([node for node in compiled if node], body), []
+    deadline_ms = body.defaults.run_deadline_ms if body.defaults else None
+    return _graph(compiled, deadline_ms, mode), []
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What holds for all steps of a list of nodes: their keys, the names in expressions, the policy, the bound."""
+
+    keys: frozenset[str]
+    names: frozenset[str]
+    defaults: tuple[PolicyDefinition, int]
+    nodes_max: int
+
+
+def _compile_nodes(nodes: list[NodeDefinition], prefix: str, known: _Known, faults: list[Fault]) -> list[Node]:
+    """The steps of a definition, or those inside of one; ``faults`` gets what is wrong."""
+    if not nodes and not faults:
+        faults.append(Fault(prefix, "at least one step is needed"))
+    if len(nodes) > known.nodes_max:
+        faults.append(Fault(prefix, f"at most {known.nodes_max} steps, not {len(nodes)}"))
+        return []
+    wrong = _check_keys(nodes, prefix)
+    faults.extend(wrong)
+    if not wrong:
+        faults.extend(_check_cycle(nodes, prefix))
+    known = replace(known, keys=frozenset(node.key for node in nodes))
+    compiled = [
+        node
+        for index, definition in enumerate(nodes)
+        if (node := _compile_node(definition, _place(prefix, index, definition), known, faults))
+    ]
+    _check_ports(compiled, nodes, prefix, faults)
+    return compiled
 
 
 def _place(prefix: str, index: int, node: NodeDefinition) -> str:
-    return f"nodes[{index}]" if prefix == "nodes" else f"flow.{node.key}"
+    return f"flow.{node.key}" if prefix == "flow" else f"{prefix}[{index}]"
+
+
+def _compile_mode(body: DefinitionBody, faults: list[Fault]) -> Mode | None:
+    """How runs of the workflow get along with each other; None when they need not know of each other."""
+    if body.mode not in _MODES:
+        faults.append(Fault("mode", f"one of {', '.join(_MODES)} is wanted"))
+    limit, key = body.concurrency_limit, None
+    if limit is not None and not 1 <= limit <= CONCURRENCY_LIMIT_MAX:
+        faults.append(Fault("concurrency_limit", f"1 to {CONCURRENCY_LIMIT_MAX} is wanted"))
+    if body.concurrency_key is not None:
+        known = _Known(frozenset(), _MODE_ROOTS, (NO_POLICY, 1), 0)
+        key = _compile_text(body.concurrency_key, "", "concurrency_key", known, faults)
+        if body.mode == "parallel" and limit is None:
+            faults.append(Fault("concurrency_limit", "is needed for a concurrency_key in the mode parallel"))
+    if body.mode == "parallel" and limit is None:
+        return None
+    return Mode(body.mode == "restart", limit or 1, key)
 
 
 def _check_keys(nodes: list[NodeDefinition], prefix: str) -> list[Fault]:
@@ -119,9 +161,7 @@ def _dependency(name: str) -> Dependency:
     return Dependency(key, port if dot else None)
 
 
-def _compile_node(
-    node: NodeDefinition, place: str, keys: set[str], defaults: tuple[PolicyDefinition, int], faults: list[Fault]
-) -> Node | None:
+def _compile_node(node: NodeDefinition, place: str, known: _Known, faults: list[Fault]) -> Node | None:
     operation = find_operation(node.operation)
     if operation is None:
         faults.append(Fault(f"{place}.operation", f"there is no operation {node.operation!r}"))
@@ -130,12 +170,20 @@ def _compile_node(
         Fault(f"{place}.config.{fault.path}" if fault.path else f"{place}.config", fault.message)
         for fault in check_config(operation, _with_inputs(node, operation))
     )
-    config = _compile_config(node.config, operation, place, keys, faults)
-    when = _compile_when(node.when, place, keys, faults)
+    later = {
+        name: value
+        for name, value in node.config.items()
+        if name in operation.deferred and (name not in operation.deferred_texts or isinstance(value, str))
+    }
+    deferred = _compile_deferred(later, operation, place, known, faults)
+    inner = _compile_inline(node, operation, place, known, faults)
+    now = {name: value for name, value in node.config.items() if name not in later and name != operation.inline}
+    config = _compile_config(now, operation, place, known, faults)
+    when = _compile_when(node.when, place, known, faults)
     inputs = tuple(
         (name, expression)
         for name, path in _pairs(node.inputs)
-        if (expression := _compile_path(path, place, f"inputs.{name}", keys, faults))
+        if (expression := _compile_path(path, place, f"inputs.{name}", known, faults))
     )
     outputs = tuple(
         target
@@ -152,7 +200,9 @@ def _compile_node(
         config=config,
         inputs=inputs,
         outputs=outputs,
-        policy=(node.policy or NO_POLICY).resolve(*defaults),
+        policy=(node.policy or NO_POLICY).resolve(*known.defaults),
+        deferred=deferred,
+        inner=inner,
     )
 
 
@@ -163,7 +213,7 @@ def _with_inputs(node: NodeDefinition, operation: Operation) -> dict[str, Any]:
 
 
 def _compile_config(
-    config: dict[str, Any], operation: Operation, place: str, keys: set[str], faults: list[Fault]
+    config: dict[str, Any], operation: Operation, place: str, known: _Known, faults: list[Fault]
 ) -> Template | None:
     braced = dict(config)
     for name in operation.expressions:
@@ -175,24 +225,65 @@ def _compile_config(
     except TemplateFaults as error:
         faults.extend(Fault(f"{place}.{fault.place}", _told(fault)) for fault in error.faults)
         return None
-    faults.extend(_check_names(template, f"{place}.config", keys))
+    faults.extend(_check_names(template, f"{place}.config", known))
     return template
 
 
-def _compile_when(when: str | bool | None, place: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+def _compile_deferred(
+    later: dict[str, Any], operation: Operation, place: str, known: _Known, faults: list[Fault]
+) -> tuple[tuple[str, Template], ...]:
+    """Config fields that are rendered when more is known: with ``item``, say."""
+    compiled = []
+    for name, value in later.items():
+        bare = name in operation.deferred_texts and "{{" not in value
+        more = replace(known, names=known.names | operation.deferred[name])
+        try:
+            template = compile_template(f"{{{{ {value} }}}}" if bare else value, f"config.{name}")
+        except TemplateFaults as error:
+            faults.extend(Fault(f"{place}.{fault.place}", _told(fault)) for fault in error.faults)
+            continue
+        faults.extend(_check_names(template, f"{place}.config.{name}", more))
+        compiled.append((name, template))
+    return tuple(compiled)
+
+
+def _compile_inline(
+    node: NodeDefinition, operation: Operation, place: str, known: _Known, faults: list[Fault]
+) -> Graph | None:
+    """The graph of nodes inside of a step; their faults stand at their place within its config."""
+    given = node.config.get(operation.inline) if operation.inline else None
+    if not isinstance(given, list):
+        return None
+    prefix = f"{place}.config.{operation.inline}"
+    nodes = []
+    for index, entry in enumerate(given):
+        try:
+            nodes.append(msgspec.convert(entry, NodeDefinition))
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            faults.append(Fault(f"{prefix}[{index}]{path.rstrip('`')}", f"{text[:1].lower()}{text[1:]}"))
+    if len(nodes) < len(given):
+        return None
+    inside = replace(known, names=_ROOTS | operation.inline_names)
+    before = len(faults)
+    compiled = _compile_nodes(nodes, prefix, inside, faults)
+    return _graph(compiled, None, None) if len(faults) == before else None
+
+
+def _compile_when(when: str | bool | None, place: str, known: _Known, faults: list[Fault]) -> Expression | None:
     if when is None or when is True:
         return None
-    return _compile_text("false" if when is False else when, place, "when", keys, faults)
+    return _compile_text("false" if when is False else when, place, "when", known, faults)
 
 
-def _compile_text(text: str, place: str, field: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+def _compile_text(text: str, place: str, field: str, known: _Known, faults: list[Fault]) -> Expression | None:
     """``field`` names the expression within its step, also in what is told when it fails in a run."""
     try:
         expression = compile_expression(text, field)
     except ExpressionError as error:
-        faults.append(Fault(f"{place}.{field}", _told(error)))
+        faults.append(Fault(f"{place}.{field}".lstrip("."), _told(error)))
         return None
-    faults.extend(_check_names(expression, f"{place}.{field}", keys))
+    faults.extend(_check_names(expression, f"{place}.{field}".lstrip("."), known))
     return expression
 
 
@@ -200,12 +291,12 @@ def _told(error: ExpressionError) -> str:
     return error.message if error.column is None else f"column {error.column}: {error.message}"
 
 
-def _check_names(compiled: Template | Expression, place: str, keys: set[str]) -> list[Fault]:
+def _check_names(compiled: Template | Expression, place: str, known: _Known) -> list[Fault]:
     faults = [
-        Fault(place, f"there is no name {name!r} here; {', '.join(sorted(_ROOTS))} are known")
-        for name in sorted(compiled.names - _ROOTS)
+        Fault(place, f"there is no name {name!r} here; {', '.join(sorted(known.names))} are known")
+        for name in sorted(compiled.names - known.names)
     ]
-    faults.extend(Fault(place, f"there is no step {key!r}") for key in sorted(compiled.steps - keys))
+    faults.extend(Fault(place, f"there is no step {key!r}") for key in sorted(compiled.steps - known.keys))
     return faults
 
 
@@ -215,13 +306,13 @@ def _pairs(given: dict[str, str] | list[Mapping]) -> list[tuple[str, str]]:
     return [(entry.name, entry.path) for entry in given]
 
 
-def _compile_path(path: str, place: str, field: str, keys: set[str], faults: list[Fault]) -> Expression | None:
+def _compile_path(path: str, place: str, field: str, known: _Known, faults: list[Fault]) -> Expression | None:
     match = _PATH.match(path)
     if match is None:
         faults.append(Fault(f"{place}.{field}", "a path such as $context.a.b is wanted"))
         return None
     root, *rest = match["path"].split(".")
-    return _compile_text(root + "".join(f'["{key}"]' for key in rest), place, field, keys, faults)
+    return _compile_text(root + "".join(f'["{key}"]' for key in rest), place, field, known, faults)
 
 
 def _context_path(name: str, path: str, place: str, faults: list[Fault]) -> ContextPath | None:
@@ -245,25 +336,12 @@ def _check_ports(compiled: list[Node], nodes: list[NodeDefinition], prefix: str,
             faults.append(Fault(place, f"{dependency.key!r} has no way {dependency.port!r}"))
 
 
-def _graph(compiled: list[Node], body: DefinitionBody) -> Graph:
+def _graph(compiled: list[Node], run_deadline_ms: int | None, mode: Mode | None) -> Graph:
     dependents: dict[str, list[str]] = {node.key: [] for node in compiled}
     for node in compiled:
         for key in dict.fromkeys(dependency.key for dependency in node.depends_on):
             dependents[key].append(node.key)
-    nodes = {
-        node.key: Node(
-            node.key,
-            node.operation,
-            node.depends_on,
-            node.when,
-            node.config,
-            node.inputs,
-            node.outputs,
-            node.policy,
-            tuple(dependents[node.key]),
-        )
-        for node in compiled
-    }
+    nodes = {node.key: replace(node, dependents=tuple(dependents[node.key])) for node in compiled}
     sorter = TopologicalSorter(
         {node.key: list(dict.fromkeys(dependency.key for dependency in node.depends_on)) for node in compiled}
     )
@@ -272,5 +350,7 @@ def _graph(compiled: list[Node], body: DefinitionBody) -> Graph:
         order=tuple(sorter.static_order()),
         roots=tuple(node.key for node in compiled if not node.depends_on),
         leaves=tuple(node.key for node in compiled if not dependents[node.key]),
-        run_deadline_ms=body.defaults.run_deadline_ms if body.defaults else None,
+        run_deadline_ms=run_deadline_ms,
+        mode=mode,
+        waits=any(node.operation.waits for node in compiled),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Names
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from alloyd.domain.operations.model import Operation
-from alloyd.kit.expressions import Expression, Template
+from alloyd.domain.operations.model import Operation, Slot
+from alloyd.errors import bad_request, not_found
+from alloyd.kit.expressions import Expression, ExpressionError, Template
 
+SLOT_CHARS_MAX = 256
 KEY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 RETRIES_MAX = 100
 DELAY_MS_MAX = 24 * 3600 * 1000
@@ -87,12 +90,6 @@ class FlowStep(msgspec.Struct, frozen=True):
     next: str | list[str] | Branches | None = None
 
 
-class Trigger(msgspec.Struct, frozen=True):
-    """What starts the workflow."""
-
-    type: str
-
-
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for every step or run that does not say otherwise."""
 
@@ -108,8 +105,10 @@ class DefinitionBody(msgspec.Struct, frozen=True):
     nodes: list[NodeDefinition] | None = None
     flow: dict[str, FlowStep] | None = None
     starting_step_id: str | None = None
-    trigger: Trigger | None = None
+    trigger: dict[str, Any] | None = None  # as domain/workflows/triggers reads it
     mode: str = "parallel"
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     defaults: Defaults | None = None
 
 
@@ -142,6 +141,30 @@ class Node:
     outputs: tuple[ContextPath, ...]
     policy: Policy
     dependents: tuple[str, ...] = ()
+    deferred: tuple[tuple[str, Template], ...] = ()
+    inner: Graph | None = None  # of inline nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How many runs of one concurrency key there may be at a time, and what a further one does."""
+
+    restarts: bool
+    limit: int
+    key: Expression | None
+
+    def find_slot(self, workflow_id: str, names: Names[str, Any]) -> Slot:
+        """The place that a run needs; ``names`` has trigger and context. Raises ``bad_request`` naming the key."""
+        value = None
+        if self.key is not None:
+            try:
+                value = self.key.evaluate(names)
+            except ExpressionError as error:
+                raise bad_request(f"concurrency_key: {error}", "concurrency_key") from None
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        if len(text) > SLOT_CHARS_MAX:
+            raise bad_request(f"concurrency_key: longer than {SLOT_CHARS_MAX} characters", "concurrency_key")
+        return Slot(f"{workflow_id}/{text}", self.limit, self.restarts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +176,21 @@ class Graph:
     roots: tuple[str, ...]
     leaves: tuple[str, ...]
     run_deadline_ms: int | None = None
+    mode: Mode | None = None
+    waits: bool = False  # a step may wait for other runs or events
+
+    def within(self, scope: str | None) -> Graph:
+        """The graph of the inline nodes that stand at ``scope``, the keys of their steps from the outside in.
+
+        Raises ``not_found``.
+        """
+        graph = self
+        for key in scope.split("/") if scope else ():
+            node = graph.nodes.get(key)
+            if node is None or node.inner is None:
+                raise not_found("workflow")
+            graph = node.inner
+        return graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from alloyd.db.migrate import migrate
 from alloyd.domain.runs import store
 
-FILTERS = dict.fromkeys(("org", "state", "workflow", "from", "to", "before", "limit"), 1)
+FILTERS = dict.fromkeys(("org", "state", "workflow", "trigger", "parent", "from", "to", "before", "limit"), 1)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ FILTERS = dict.fromkeys(("org", "state", "workflow", "from", "to", "before", "li
         (store.LIST_ALL, "runs_by_org (org_id=?)"),
         (store.LIST_OF_STATE, "runs_by_state (org_id=? AND state=?)"),
         (store.LIST_OF_WORKFLOW, "runs_by_workflow (org_id=? AND workflow_id=?)"),
+        (store.LIST_OF_PARENT, "runs_by_parent (parent_run_id=?)"),
+        (store.LIST_DEAD, "runs_dead (org_id=?)"),
     ],
 )
 def test_a_list_is_read_by_its_index_in_order(tmp_path: Path, sql: str, index: str) -> None:
