@@ -193,3 +193,14 @@ async def test_a_stream_that_can_not_begin_says_why(client: GrpcClient) -> None:
     with pytest.raises(aio.AioRpcError) as raised:
         [chunk async for chunk in stream]
     assert raised.value.code() is StatusCode.NOT_FOUND
+
+
+async def test_what_changes_and_what_is_refused_is_on_record(client: GrpcClient, served: Served) -> None:
+    made = await client.call("ApiKeysService/CreateApiKey", {"name": "x", "role": "viewer"})
+    viewer = GrpcClient(client.target, made["key"], _pool=client._pool)
+    assert (await viewer.refused("ApiKeysService/CreateApiKey", {"name": "y"}))[0] == "PERMISSION_DENIED"
+    await served.app.audit.write_refusals()
+    told = await served.data("GET", f"/organizations/{served.orgs['acme']}/audit-logs?action=api_key.create")
+    outcomes = [(entry["outcome"], entry["actor"]["id"], entry["ip"]) for entry in told[:2]]
+    assert outcomes[0] == ("refused", made["id"], "127.0.0.1")
+    assert outcomes[1][0] == "ok"
