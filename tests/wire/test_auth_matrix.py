@@ -322,6 +322,10 @@ THINGS = {
     "teams": "team",
     "invitations": "invitation",
     "grants": "grant",
+    "schedules": "schedule",
+    "webhooks": "webhook",
+    "webhook-deliveries": "delivery",
+    "hooks": "workflow",
 }
 
 
@@ -342,7 +346,7 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
     async def post(path: str, body: dict[str, Any]) -> str:
         headers = {"Authorization": f"Bearer {issued.raw}"}
         async with scene.client.post(path, json=body, headers=headers) as response:
-            assert response.status == 201
+            assert response.status in (201, 202)
             return str((await response.json())["data"]["id"])
 
     workflow = await post("/v1/workflow-definitions", HELLO)
@@ -352,7 +356,12 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
         "action": "run.read",
         "effect": "deny",
     }
+    # Its deliveries stay here: nothing inside is open for them.
+    webhook = await post("/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["order.paid"]})
     things = {
+        "webhook": webhook,
+        "delivery": await post(f"/v1/webhooks/{webhook}/test", {}),
+        "schedule": await post("/v1/schedules", {"workflow_id": workflow, "cron": "@daily"}),
         "organization": org.id,
         "api key": issued.key.id,
         "workflow": workflow,
@@ -390,6 +399,27 @@ async def test_what_is_another_organizations_is_not_there(scene: Scene) -> None:
         assert all(answer == answers[0] for answer in answers), (bound.path, answers)
     assert await scene.world.told() == told  # nothing happened to any of it
     assert await scene.world.signed_in(their_key) is not None
+
+
+async def test_a_user_of_several_organizations_acts_where_the_thing_is(scene: Scene) -> None:
+    """By id no organization has to be named, whichever one the token is for."""
+    theirs, _their_key = await _things_of(scene, "theirs")
+    user = await scene.world.make_user("two")
+    scene.world.clock.advance(1)
+    await scene.world.join(user, "theirs", Role.OWNER)
+    headers = {"Authorization": f"Bearer {(await scene.world.token(user, 'acme')).token}"}
+    wrong = []
+    for bound in scene.server.bound_routes():
+        before, _, parameter = bound.path.partition("{")
+        if bound.route.method != "GET" or bound.surface.name != "control" or not parameter or bound.takes_ticket:
+            continue
+        thing = THINGS[before.rstrip("/").rpartition("/")[2]]
+        path = path_of(bound, {parameter.partition("}")[0]: theirs[thing]})
+        async with scene.client.get(path, headers=headers) as response:
+            answer = await response.json() if response.content_type == "application/json" else None
+            if response.status != 200 or (answer and answer["context"]["organization_id"] != theirs["organization"]):
+                wrong.append(f"{bound.path}: {response.status}")
+    assert not wrong, "\n".join(wrong)
 
 
 async def test_operators_routes_are_not_on_the_network(scene: Scene) -> None:
