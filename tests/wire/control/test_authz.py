@@ -139,31 +139,28 @@ async def test_a_batch_is_answered_in_order(served: Served) -> None:
     assert await served.data("POST", "/authz/check-batch", {"checks": []}) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "action"),
-        ({"action": ""}, "action"),
-        ({"action": 1}, "action"),
-        ({"action": "a" * 301}, "action"),
-        ({"action": "run.read", "resource": "run"}, "resource"),
-        ({"action": "run.read", "resource": "run:"}, "resource"),
-        ({"action": "run.read", "resource": ":x"}, "resource"),
-        ({"action": "run.read", "resource": "run:\u0007"}, "resource"),
-        ({"action": "run.read", "resource_type": "run"}, "resource_id"),
-        ({"action": "run.read", "resource_id": "x"}, "resource_type"),
-        ({"action": "run.read", "resource": "run:x", "resource_type": "run", "resource_id": "x"}, "resource"),
-    ],
-)
-async def test_malformed_checks_are_named(served: Served, body: Any, field: str) -> None:
-    status, envelope, _ = await served.ask("POST", "/authz/check", body)
-    assert (status, envelope["error"]["details"]) == (400, {"field": field})
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({}, "action"),
+    ({"action": ""}, "action"),
+    ({"action": 1}, "action"),
+    ({"action": "a" * 301}, "action"),
+    ({"action": "run.read", "resource": "run"}, "resource"),
+    ({"action": "run.read", "resource": "run:"}, "resource"),
+    ({"action": "run.read", "resource": ":x"}, "resource"),
+    ({"action": "run.read", "resource": "run:\u0007"}, "resource"),
+    ({"action": "run.read", "resource_type": "run"}, "resource_id"),
+    ({"action": "run.read", "resource_id": "x"}, "resource_type"),
+    ({"action": "run.read", "resource": "run:x", "resource_type": "run", "resource_id": "x"}, "resource"),
+]
+
+
+async def test_malformed_checks_are_named(served: Served) -> None:
     good = {"action": "run.read"}
-    status, envelope, _ = await served.ask("POST", "/authz/check-batch", {"checks": [good, good, good, body]})
-    assert (status, envelope["error"]["details"]) == (400, {"field": f"checks[3].{field}"})
-
-
-@pytest.mark.parametrize("body", [{}, {"checks": None}, {"checks": {}}, {"checks": [{"action": "run.read"}] * 201}])
-async def test_malformed_batches_are_refused(served: Served, body: Any) -> None:
-    status, envelope, _ = await served.ask("POST", "/authz/check-batch", body)
-    assert (status, envelope["error"]["details"]) == (400, {"field": "checks"})
+    for body, field in MALFORMED:
+        status, envelope, _ = await served.ask("POST", "/authz/check", body)
+        assert (status, envelope["error"]["details"]) == (400, {"field": field}), body
+        status, envelope, _ = await served.ask("POST", "/authz/check-batch", {"checks": [good, good, good, body]})
+        assert (status, envelope["error"]["details"]) == (400, {"field": f"checks[3].{field}"}), body
+    for batch in ({}, {"checks": None}, {"checks": {}}, {"checks": [good] * 201}):
+        status, envelope, _ = await served.ask("POST", "/authz/check-batch", batch)
+        assert (status, envelope["error"]["details"]) == (400, {"field": "checks"})

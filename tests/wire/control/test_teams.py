@@ -41,20 +41,20 @@ async def test_a_team_is_made_shown_renamed_and_deleted(served: Served) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"slug": "core"}, "name"),
-        ({"name": "Core"}, "slug"),
-        ({"slug": "No Slug", "name": "x"}, "slug"),
-        ({"slug": "core", "name": ""}, "name"),
-        ({"slug": "core", "name": "a\nb"}, "name"),
-        ({"slug": 1, "name": "x"}, "slug"),
-    ],
-)
-async def test_bad_teams_are_refused(served: Served, body: Any, field: str) -> None:
-    status, envelope, _ = await served.ask("POST", "/teams", body)
-    assert (status, envelope["error"]["details"]) == (400, {"field": field})
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"slug": "core"}, "name"),
+    ({"name": "Core"}, "slug"),
+    ({"slug": "No Slug", "name": "x"}, "slug"),
+    ({"slug": "core", "name": ""}, "name"),
+    ({"slug": "core", "name": "a\nb"}, "name"),
+    ({"slug": 1, "name": "x"}, "slug"),
+]
+
+
+async def test_bad_teams_are_refused(served: Served) -> None:
+    for body, field in BAD:
+        status, envelope, _ = await served.ask("POST", "/teams", body)
+        assert (status, envelope["error"]["details"]) == (400, {"field": field}), body
 
 
 async def test_a_slug_is_unique_within_the_organization(served: Served) -> None:
@@ -172,3 +172,13 @@ async def test_pages_of_teams_and_members(served: Served) -> None:
             got += [item[field] for item in envelope["data"]]
             url = envelope["links"].get("next", "").removeprefix("/v1")
         assert got == wanted
+
+
+async def test_a_team_with_a_working_key_stays(served: Served) -> None:
+    team = await make_team(served)
+    issued = await served.data("POST", "/api-keys", {"name": "bound", "team_id": team["id"]}, 201)
+    assert (await served.ask("DELETE", f"/teams/{team['id']}"))[0] == 409
+    served.keys["bound"] = issued["key"]
+    assert [own["id"] for own in await served.data("GET", "/me/teams", key="bound")] == [team["id"]]
+    await served.data("DELETE", f"/api-keys/{issued['id']}")
+    await served.data("DELETE", f"/teams/{team['id']}")
