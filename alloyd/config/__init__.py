@@ -19,6 +19,7 @@ from alloyd.config.model import (
     MetricsConfig,
     RetentionConfig,
     StorageConfig,
+    TriggersConfig,
 )
 from alloyd.config.providers import ModelConfig, PriceConfig, ProviderConfig
 from alloyd.config.reload import LiveConfig, diff_reload, merge_live, reloadable
@@ -47,6 +48,7 @@ __all__ = [
     "RetentionConfig",
     "Secret",
     "StorageConfig",
+    "TriggersConfig",
     "diff_reload",
     "effective",
     "load_config",
