@@ -258,3 +258,14 @@ def test_a_download_does_not_touch_what_it_can_not_replace(alloyd, org, tmp_path
 @pytest.mark.parametrize("org_name", ["nobody", "a\nb", "é"])
 def test_an_unknown_organization(alloyd, org_name):
     alloyd("storage", "ls", "--org", org_name, code=1 if org_name == "nobody" else 2)
+
+
+def test_providers(alloyd, org):
+    listed = alloyd("provider", "list", "--org", org, "--json").json
+    assert [provider["id"] for provider in listed] == ["echo"]
+    assert "echo" in alloyd("provider", "list").out
+    tried = alloyd("provider", "test", "--org", org, "--prompt", "Are you there?", "--json").json
+    assert [(one["provider"], one["ok"], one["told"]) for one in tried] == [("echo", True, "Are you there?")]
+    assert "Say ok." in alloyd("provider", "test", "echo", "--org", org).out
+    failed = alloyd("provider", "test", "gone", "--org", org, code=1)
+    assert "not_found: provider 'gone' not found" in failed.out
