@@ -65,7 +65,6 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.runs.store.list_all_from": "retention looks at the oldest, whosever; rows carry their organization",
     "alloyd.events.store.list_from": "retention looks at the oldest, whosever; rows carry their organization",
     "alloyd.domain.runs.store.find_unfinished": "retention asks which of some runs go on",
-    "alloyd.domain.workflows.store.find_published_anywhere": "an incoming webhook is signed, and names nobody",
     "alloyd.domain.webhooks.store.find_organization": "asks whose the webhook is",
     "alloyd.domain.webhooks.store.find_organization_of_delivery": "asks whose the delivery is",
     "alloyd.domain.webhooks.store.list_subscriptions": "who wants what, of everybody, at the start",

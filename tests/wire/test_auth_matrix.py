@@ -326,6 +326,7 @@ THINGS = {
     "webhooks": "webhook",
     "webhook-deliveries": "delivery",
     "hooks": "workflow",
+    "dead-letters": "run",
 }
 
 

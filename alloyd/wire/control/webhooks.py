@@ -16,7 +16,7 @@ from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.control.webhook_deliveries import DeliveryJson, delivery_json
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import Call, FindOwner, Route
 
 # Not in the memory of a request that may be repeated, not even hashed.
 _SECRET_FIELDS = ("secret",)
@@ -169,7 +169,11 @@ def _time(ms: int | None) -> str | None:
 def routes(webhooks: WebhookService, deliveries: DeliveryService, limits: PageLimits) -> list[Route]:
     """The routes of this file."""
     api = Webhooks(webhooks, deliveries, limits)
-    stem, one, owner = "/webhooks", "/webhooks/{id}", webhooks.find_organization
+    return [*_routes_of_all(api), *_routes_of_one(api, webhooks.find_organization)]
+
+
+def _routes_of_all(api: Webhooks) -> list[Route]:
+    stem = "/webhooks"
     return [
         Route(
             "POST",
@@ -192,6 +196,12 @@ def routes(webhooks: WebhookService, deliveries: DeliveryService, limits: PageLi
             output=list[WebhookJson],
             statuses=(404,),
         ),
+    ]
+
+
+def _routes_of_one(api: Webhooks, owner: FindOwner) -> list[Route]:
+    one = "/webhooks/{id}"
+    return [
         Route(
             "GET", one, api.get_webhook, "webhook.read", "One webhook", output=WebhookJson, statuses=(404,), owner=owner
         ),
