@@ -6,6 +6,7 @@ from alloyd.config.faults import ConfigFaults, Fault
 from alloyd.config.load import load_config
 from alloyd.config.model import (
     AuthConfig,
+    BudgetsConfig,
     Config,
     DataConfig,
     EgressConfig,
@@ -28,6 +29,7 @@ from alloyd.config.show import effective, masked
 
 __all__ = [
     "AuthConfig",
+    "BudgetsConfig",
     "Config",
     "ConfigFaults",
     "DataConfig",

@@ -118,7 +118,10 @@ def delete_budget(tx: Tx, org_id: str) -> bool:
     return tx.execute("DELETE FROM budgets WHERE org_id = ?", (org_id,)).rowcount == 1
 
 
-DELETE_OLD = "DELETE FROM usage_records WHERE id IN (SELECT id FROM usage_records WHERE created_at < ? LIMIT ?)"
+DELETE_OLD = (
+    "DELETE FROM usage_records WHERE rowid IN (SELECT rowid FROM usage_records INDEXED BY usage_records_by_age "
+    "WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+)
 
 
 def delete_before(tx: Tx, before_ms: int, limit: int) -> int:
