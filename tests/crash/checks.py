@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from alloyd.domain.audit.verification import verify
 from tests.crash.harness import PATIENCE_S, Client, Daemon, Ledger, OtherParty
 from tests.crash.load import Load
 
@@ -45,6 +46,7 @@ async def check_all(daemon: Daemon, load: Load, other: OtherParty) -> None:
         check_events(conn, load.listener.heard)
         check_calls(conn, load.shared.ledger, other)
         check_storage(conn, daemon.data_dir)
+        check_audit(conn)
 
 
 async def wait_for_the_end(client: Client, load: Load) -> None:
@@ -126,6 +128,15 @@ def check_runs(conn: sqlite3.Connection, ledger: Ledger) -> None:
         "SELECT run_id, key, state FROM run_steps WHERE state NOT IN ('completed', 'failed', 'skipped', 'cancelled')"
     ).fetchall()
     assert unsettled == []
+
+
+def check_audit(conn: sqlite3.Connection) -> None:
+    """The trail is whole, and tells once of each run that is there, and of no other."""
+    assert verify(conn).reason is None
+    rows = conn.execute("SELECT target, route FROM audit_log WHERE action = 'workflow.run'").fetchall()
+    told = Counter(target for target, route in rows if not route.endswith("/start"))
+    started = Counter(f"run:{row[0]}" for row in conn.execute("SELECT id FROM runs"))
+    assert told == started, (told - started, started - told)
 
 
 def check_events(conn: sqlite3.Connection, heard: list[int]) -> None:
