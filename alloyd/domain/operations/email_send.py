@@ -83,7 +83,7 @@ async def _send(mailer: Mailer, sender: Mailbox, recipients: list[str], message:
         details = None if error.status is None else {"status": error.status}
         raise OperationError("email_failed", error.message, retryable=error.retryable, details=details) from error
     return {
-        "message_id": message["Message-ID"],
+        "message_id": str(message["Message-ID"]),  # the library's own kind of text is no JSON
         "accepted": list(receipt.accepted),
         "refused": [{"address": one.address, "status": one.status, "message": one.message} for one in receipt.refused],
     }

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from alloyd.domain.operations.catalogue import get_operation
@@ -59,6 +60,7 @@ async def test_message_arrives_whole(services, run, files):
     envelope, message = mail.taken[0], message_of(mail)
     recipients = ["ann@example.com", "bob@example.com", "carl@example.com", "dora@example.com"]
     assert (envelope.mail_from, envelope.rcpt_tos) == ("alloyd@example.com", recipients)
+    assert msgspec.json.decode(msgspec.json.encode(done.output)) == done.output
     assert done.output == {"message_id": message["Message-ID"], "accepted": recipients, "refused": []}
     assert "dora" not in mail.taken[0].content.decode("latin-1")
     assert message["From"] == "Alloyd <alloyd@example.com>"
