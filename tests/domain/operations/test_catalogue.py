@@ -17,7 +17,9 @@ PURE = {
     "workflow.merge_context", "workflow.validate_context", "transform", "text.transform_basic", "event.emit",
 }  # fmt: skip
 WITH_EFFECTS = {
-    "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "http.request", "storage.read", "storage.write", "storage.list", "storage.delete",
+    "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "workflow.call", "workflow.foreach",
+    "workflow.wait_event", "http.request", "webhook.send", "email.send",
+    "storage.read", "storage.write", "storage.list", "storage.delete",
 }  # fmt: skip
 
 
