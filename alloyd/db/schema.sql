@@ -417,6 +417,16 @@ CREATE TABLE webhooks (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE workflow_releases (
+    workflow_id TEXT NOT NULL REFERENCES workflows (id),
+    label TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (workflow_id, label)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE workflow_triggers (
     workflow_id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL REFERENCES organizations (id),
