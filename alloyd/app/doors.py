@@ -29,6 +29,7 @@ from alloyd.wire.control import (
     operations,
     organizations,
     providers,
+    run_actions,
     schedules,
     sessions,
     stream_tickets,
@@ -149,8 +150,13 @@ class Doors(Capabilities):
             *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),
-            *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
+            *workflow_definitions.routes(
+                self.workflows, self.releases, self.page_limits, config.limits.definitions_bytes_max
+            ),
             *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *run_actions.routes(
+                self.runs, self.retries, self.event_waits, self.page_limits, config.engine.payload_bytes_max
+            ),
             *providers.routes(self.gateway, self.provider_streams),
             *jobs.routes(self.jobs, self.usage, self.streams, self.page_limits, config.engine.payload_bytes_max),
             *assets.routes(self.assets, self.clock, self.page_limits, config.http.read_timeout_s),
@@ -248,6 +254,7 @@ class Doors(Capabilities):
                 Gauge("runs_queued", "Runs that wait for the engine.", lambda: self.engine.queue.queued_count),
                 Gauge("runs_ended", "Runs that have ended.", lambda: self.engine.ended_total, counter=True),
                 Gauge("streams_open", "Open event streams.", lambda: self.streams.count),
+                Gauge("provider_calls", "Calls of AI providers under way.", lambda: self.gateway.calls_count),
                 Gauge("disk_free_bytes", "Free on the data directory's disk.", lambda: self.disk.free_bytes),
             ],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import math
@@ -41,7 +42,11 @@ from alloyd.errors import bad_request
 
 MODEL: Final = Model("echo", "standard", MODALITIES, FREE)
 DIMENSIONS_DEFAULT: Final = 8
-_WORDS: Final = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
+# It works in this process: what it is asked must not hold up everybody else.
+TEXT_BYTES_MAX: Final = 256 * 1024
+NUMBERS_MAX: Final = 65_536
+_WORDS: Final = re.compile(r"\s*\S+|\s+$")
+_WORDS_A_TURN: Final = 256
 _SAMPLES: Final = 800  # a tenth of a second of silence
 
 
@@ -55,9 +60,15 @@ class EchoProvider:
         self.modalities = frozenset(MODALITIES)
 
     def check(self, model: Model, prompt: Prompt) -> None:
-        """Everything can be asked of it, but only of its one model."""
+        """Raises ``bad_request`` for another model than its own, and for what would take long."""
         if model.id != MODEL.id:
             raise bad_request("model: echo has the one model echo", "model")
+        texts = (*prompt.texts, prompt.text, *(message.text for message in prompt.messages))
+        if sum(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
+            raise bad_request(f"input: echo takes at most {TEXT_BYTES_MAX} bytes of text", "input")
+        dimensions = int(prompt.params.get("dimensions") or DIMENSIONS_DEFAULT)
+        if len(prompt.texts) * dimensions > NUMBERS_MAX:
+            raise bad_request(f"params.dimensions: echo gives at most {NUMBERS_MAX} numbers", "params.dimensions")
 
     async def execute(self, model: Model, prompt: Prompt) -> Answer:
         """What :meth:`stream` tells in pieces."""
@@ -93,7 +104,9 @@ class EchoProvider:
             return
         words = _WORDS.findall(text)
         most = int(prompt.params.get("max_tokens") or len(words))
-        for word in words[:most]:
+        for number, word in enumerate(words[:most]):
+            if number % _WORDS_A_TURN == _WORDS_A_TURN - 1:
+                await asyncio.sleep(0)
             used.output_tokens += 1
             yield TextDelta(word)
         yield Finished(LENGTH if len(words) > most else STOP, used, model.id)

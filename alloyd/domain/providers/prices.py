@@ -45,7 +45,8 @@ def worst_case(provider: Provider, model: Model, prompt: Prompt) -> Used:
         read = sum(len(text.encode()) for text in texts)
         images = int(prompt.params.get("n", 1)) if prompt.modality == IMAGE else 0
         characters = sum(len(text) for text in texts) if prompt.modality == AUDIO else 0
-        return Used(read, 0, images, characters)
+        # Some picture models are billed by the tokens of what they draw.
+        return Used(read, images * (model.max_output_tokens or 0), images, characters)
     return Used(_input_bound(provider, model, prompt), output_bound(model, prompt))
 
 

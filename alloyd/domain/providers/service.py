@@ -128,6 +128,11 @@ class Gateway:
         self._calls = 0
         self._settling: set[asyncio.Task[str]] = set()
 
+    @property
+    def calls_count(self) -> int:
+        """Calls under way."""
+        return self._calls
+
     # -- showing ---------------------------------------------------------------------------------------------
 
     def list_providers(self) -> list[ProviderView]:

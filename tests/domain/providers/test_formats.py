@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from alloyd.domain.providers.anthropic import AnthropicProvider
 from alloyd.domain.providers.messages import read_prompt
@@ -592,6 +594,29 @@ async def test_silence_ends(vendor: Vendor, outbound: Outbound) -> None:
     with pytest.raises(ProviderFault) as caught:
         await collect(one, prompt())
     assert (caught.value.code, caught.value.retryable) == ("timeout", True)
+
+
+async def test_a_stream_without_end_ends(vendor: Vendor, outbound: Outbound) -> None:
+    left = asyncio.Event()
+
+    async def drip(request: web.Request, _asked: Any) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b": nothing yet\n\n")
+                await asyncio.sleep(0)
+        except (ConnectionError, asyncio.CancelledError):
+            left.set()
+            raise
+
+    vendor.replies = [drip]
+    one = provider("openai", vendor, outbound, timeout_s=0.2)
+    with pytest.raises(ProviderFault) as caught:
+        await collect(one, prompt())
+    assert (caught.value.code, caught.value.retryable) == ("timeout", True)
+    async with asyncio.timeout(played.LONG_S):
+        await left.wait()
 
 
 @pytest.mark.parametrize(
