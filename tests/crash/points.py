@@ -53,6 +53,14 @@ DURING_A_BACKUP = ("backup.written", "backup.renamed")
 # Several deliveries are on their way: the third one is not sent yet, or not recorded yet.
 DURING_A_DELIVERY = ("webhook.before_send:3", "webhook.sent:3")
 
+# With schedules that were due while no daemon ran.
+BY_THE_CLOCK = (
+    "schedule.before_fire:1",
+    "schedule.after_fire:1",
+    *(f"db.{place}:{n}" for place in ("before_commit", "after_commit", "before_answer") for n in (2, 4)),
+    "engine.after_record:3",
+)
+
 # No daemon runs when these are passed.
 ELSEWHERE = {
     "restore.unpacked": "tests/domain/backups/test_restoring.py",

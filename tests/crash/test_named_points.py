@@ -16,7 +16,15 @@ from alloyd.kit import crash
 from tests.crash.checks import check_all
 from tests.crash.harness import PATIENCE_S, Daemon, Ledger
 from tests.crash.load import Shared, save_workflows
-from tests.crash.points import AT_A_STOP, AT_THE_FIRST_START, DURING_A_BACKUP, DURING_A_DELIVERY, ELSEWHERE, UNDER_LOAD
+from tests.crash.points import (
+    AT_A_STOP,
+    AT_THE_FIRST_START,
+    BY_THE_CLOCK,
+    DURING_A_BACKUP,
+    DURING_A_DELIVERY,
+    ELSEWHERE,
+    UNDER_LOAD,
+)
 
 pytestmark = pytest.mark.crash
 
@@ -24,7 +32,7 @@ pytestmark = pytest.mark.crash
 def test_every_point_is_tried():
     tried = {
         at.partition(":")[0]
-        for at in (*AT_THE_FIRST_START, *UNDER_LOAD, *AT_A_STOP, *DURING_A_BACKUP, *DURING_A_DELIVERY)
+        for at in (*AT_THE_FIRST_START, *UNDER_LOAD, *AT_A_STOP, *DURING_A_BACKUP, *DURING_A_DELIVERY, *BY_THE_CLOCK)
     }
     assert tried | ELSEWHERE.keys() == set(crash.POINTS), "reached by no test, or by no code"
 
