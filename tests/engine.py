@@ -18,6 +18,7 @@ from alloyd.domain.operations.model import Config, Done, Operation, OperationErr
 from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.model import Ended, RunDetail, StartRun
+from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService, RunSettings
 from alloyd.domain.runs.worker import Engine, EngineSettings
 from alloyd.domain.workflows import compile as workflow_compile
@@ -115,6 +116,7 @@ class Bench:
     orgs: OrgService
     waits: EventWaits
     consumer: EventConsumer
+    retries: RetryService
     names: dict[str, Principal] = field(default_factory=dict)
 
     async def org(self, slug: str = "acme") -> Principal:
@@ -249,7 +251,19 @@ async def open_bench(
     if starts:
         await engine.start()
     try:
-        yield Bench(database, clock, hub, outside, workflows, engine, runs, OrgService(database), waits, consumer)
+        yield Bench(
+            database,
+            clock,
+            hub,
+            outside,
+            workflows,
+            engine,
+            runs,
+            OrgService(database),
+            waits,
+            consumer,
+            RetryService(database, workflows, runs),
+        )
     finally:
         workflow_compile.find_operation = find
         consuming.cancel()

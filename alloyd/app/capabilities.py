@@ -25,6 +25,7 @@ from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
+from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
 from alloyd.domain.schedules.model import ScheduleSettings
@@ -42,6 +43,7 @@ from alloyd.domain.webhooks.deliveries import DeliveryService
 from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.domain.webhooks.worker import WebhookSender
+from alloyd.domain.workflows.releases import ReleaseService
 from alloyd.domain.workflows.secrets import DefinitionSecrets
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressPolicy, Outbound
@@ -154,6 +156,7 @@ class Capabilities:
 
     def _build_workflows(self, config: Config) -> None:
         engine = config.engine
+        self.releases = ReleaseService(self.database)
         self.workflows = WorkflowService(
             self.database,
             WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
@@ -192,6 +195,7 @@ class Capabilities:
         self.engine.on_begin(tell_started)
         self.engine.on_end(tell_ended)
         self.orgs.on_archive(self.runs.close_org)
+        self.retries = RetryService(self.database, self.workflows, self.runs)
         self.event_waits = EventWaits(self.database, self.engine)
         self.awaited_events = EventConsumer(
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle

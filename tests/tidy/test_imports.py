@@ -65,7 +65,7 @@ DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
     "operations": {"catalogue", "validation"},
     "workflows": {"triggers"},
-    "runs": {"retention"},
+    "runs": {"retention", "retries", "event_waits"},
     "users": {"members"},
 }
 

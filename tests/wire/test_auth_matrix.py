@@ -335,6 +335,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/organizations/{id}/members/{user_id}"): {"role": "viewer"},
     ("PATCH", "/v1/organizations/{id}"): {"name": "x"},
     ("PATCH", "/v1/teams/{id}"): {"name": "x"},
+    ("POST", "/v1/workflow-runs/{id}/signal"): {"name": "x"},
     ("POST", "/v1/teams/{id}/members"): {"user_id": "x"},
 }
 

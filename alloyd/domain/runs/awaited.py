@@ -28,9 +28,10 @@ class Awaited:
         events: Set[str] = self._events.get(org_id, frozenset())
         if event in events:
             return
-        if len(events) >= self._known_max.get(org_id, KNOWN_MIN):
-            events = store_waits.list_awaited(tx.conn, org_id)
-        self.replace(org_id, events | {event})
+        if len(events) < self._known_max.get(org_id, KNOWN_MIN):
+            self._events[org_id] = frozenset(events | {event})
+        else:
+            self.replace(org_id, store_waits.list_awaited(tx.conn, org_id) | {event})
 
     def replace(self, org_id: str, events: Set[str]) -> None:
         """The organization's runs wait for these, and no others."""

@@ -161,6 +161,22 @@ class StepView:
     attempts: list[Attempt]
 
 
+def view_step(step: Step, operation: str) -> StepView:
+    """As it is shown: an output once it is the step's, not what it waits with."""
+    output = step.output if step.state is StepState.COMPLETED else None
+    return StepView(
+        step.key,
+        operation,
+        step.state,
+        step.attempt,
+        step.started_at,
+        step.ended_at,
+        output,
+        step.error,
+        list(step.attempts),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StartRun:
     """The wish to start a run. ``payload`` and ``context`` are JSON, already checked and encoded.

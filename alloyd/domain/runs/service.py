@@ -10,7 +10,7 @@ import msgspec
 
 from alloyd.db import Database, GroupedWrite, Tx
 from alloyd.domain.authz.model import Resource
-from alloyd.domain.authz.service import authorize
+from alloyd.domain.authz.service import refuse_denied
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Slot
@@ -30,7 +30,7 @@ from alloyd.domain.runs.model import (
     Step,
     StepError,
     StepState,
-    StepView,
+    view_step,
 )
 from alloyd.domain.runs.queue import Seed
 from alloyd.domain.runs.recording import NOTHING
@@ -110,8 +110,7 @@ class RunService:
         runnable = runnable or self._workflows.find_cached_runnable(principal.org_id, command.workflow_id)
         if runnable is None:
             runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
-        if principal.grants:
-            _require_runs_it(principal, command.workflow_id)
+        refuse_denied_run(principal, command.workflow_id)
         org_id, run_id = principal.org_id, run_id or new_id()
         refusal = self._admission.admit(org_id, run_id)
         try:
@@ -180,6 +179,17 @@ class RunService:
         (started,) = self._write_starts(tx, [(new, runnable)])
         return _started(started)
 
+    async def start_again(self, new: NewRun, write: Callable[[Tx], None]) -> None:
+        """Do ``write``, which starts ``new`` among other things, if the bounds let it. Raises as :meth:`start`."""
+        refusal = self._admission.admit(new.org_id, new.id)
+        try:
+            if refusal is not None:
+                raise refusal
+            await self.warm_slot(new.org_id, new.slot)
+            await self._database.write(write)
+        finally:
+            self._admission.forget_coming(new.org_id, new.id)
+
     async def warm_slot(self, org_id: str, slot: Slot | None) -> None:
         """Have at hand, for the writer, the graphs of the runs that a new one with this place may end."""
         if slot is None or not slot.restarts:
@@ -197,8 +207,7 @@ class RunService:
     async def create(self, principal: Principal, command: StartRun, once: Once | None = None) -> RunDetail:
         """Make a run that does not start yet. Raises as :meth:`start`. Emits ``workflow.run.created``."""
         runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
-        if principal.grants:
-            _require_runs_it(principal, command.workflow_id)
+        refuse_denied_run(principal, command.workflow_id)
 
         org_id, run_id = principal.org_id, new_id()
         refusal = self._admission.admit(org_id, run_id)
@@ -226,8 +235,7 @@ class RunService:
         """
         org_id = principal.org_id
         run = (await self.get(principal, run_id)).run
-        if principal.grants:
-            _require_runs_it(principal, run.workflow_id)
+        refuse_denied_run(principal, run.workflow_id)
         if run.state is not RunState.PENDING:
             raise _not_pending(run)
         graph = await self._workflows.get_graph(org_id, run.workflow_id, run.version)
@@ -240,7 +248,7 @@ class RunService:
             raise refusal
 
         def write(tx: Tx) -> None:
-            deadline_at = tx.now + self._deadline_ms(graph)
+            deadline_at = tx.now + self.deadline_ms(graph)
             self._refuse_archived(tx, org_id)
             if not store.mark_queued(tx, org_id, run_id, deadline_at):
                 raise _not_pending(store.find_run(tx.conn, org_id, run_id))
@@ -278,7 +286,7 @@ class RunService:
             principal.id,
             len(runnable.graph.nodes),
             queued,
-            self._deadline_ms(runnable.graph),
+            self.deadline_ms(runnable.graph),
             command.payload,
             command.context,
             command.metadata,
@@ -286,7 +294,8 @@ class RunService:
             told=command.told,
         )
 
-    def _deadline_ms(self, graph: Graph) -> int:
+    def deadline_ms(self, graph: Graph) -> int:
+        """A run's time from its start."""
         return graph.run_deadline_ms or self._admission.settings.run_deadline_ms
 
     def _refuse_archived(self, tx: Tx, org_id: str) -> None:
@@ -326,6 +335,9 @@ class RunService:
                 self._admission.forget_coming(new.org_id, new.id)
                 if new.id in held_back:
                     self._engine.scheduler.add_deadline(now + new.deadline_ms)
+                    continue
+                if new.retry_of is not None:  # it begins with steps that stand in the table
+                    self._engine.accept_known(new.org_id, new.id, now + new.deadline_ms, seq)
                     continue
                 if self._engine.counts_only(new.org_id, now + new.deadline_ms):
                     continue
@@ -392,10 +404,10 @@ class RunService:
         try:
             graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version, view.scope)
         except AlloydError:  # what can't run any more can still be looked at
-            return RunDetail(view, [_step_view(step, "") for step in stored.steps.values()])
+            return RunDetail(view, [view_step(step, "") for step in stored.steps.values()])
         untouched = StepState.SKIPPED if view.state in ENDED else StepState.WAITING
         steps = [
-            _step_view(stored.steps.get(key) or Step(key, untouched), graph.nodes[key].operation.name)
+            view_step(stored.steps.get(key) or Step(key, untouched), graph.nodes[key].operation.name)
             for key in graph.order
         ]
         return RunDetail(view, steps)
@@ -464,24 +476,10 @@ def _find_target(item: tuple[NewRun, Runnable], result: Started | AlloydError) -
     return None if isinstance(result, AlloydError) else (item[0].org_id, f"run:{item[0].id}")
 
 
-def _step_view(step: Step, operation: str) -> StepView:
-    output = step.output if step.state is StepState.COMPLETED else None
-    return StepView(
-        step.key,
-        operation,
-        step.state,
-        step.attempt,
-        step.started_at,
-        step.ended_at,
-        output,
-        step.error,
-        list(step.attempts),
-    )
-
-
-def _require_runs_it(principal: Principal, workflow_id: str) -> None:
+def refuse_denied_run(principal: Principal, workflow_id: str) -> None:
     """A grant may deny one workflow, whichever way its runs are started. Raises ``forbidden``."""
-    authorize(principal, "workflow.run", Resource("workflow", workflow_id, principal.org_id))
+    if principal.grants:
+        refuse_denied(principal, "workflow.run", Resource("workflow", workflow_id, principal.org_id))
 
 
 def _not_pending(run: RunView | None) -> AlloydError:

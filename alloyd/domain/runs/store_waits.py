@@ -358,3 +358,36 @@ def fill_slot(tx: Tx, org_id: str, slot: str, limit: int) -> list[tuple[str, int
 def count_held_back(conn: sqlite3.Connection) -> dict[str, int]:
     """How many runs wait for a place, by organization (org_id). All: the engine's own bookkeeping."""
     return dict(conn.execute("SELECT org_id, count(*) FROM run_slots WHERE held = 0 GROUP BY org_id"))
+
+
+# -- runs again -----------------------------------------------------------------------------------------------------
+
+
+def find_first_context(conn: sqlite3.Connection, org_id: str, run_id: str) -> tuple[str | None, bool] | None:
+    """The context that a run began with, as JSON, and whether the run is a dead letter."""
+    row = conn.execute(
+        "SELECT coalesce(first_context, context), dead_at IS NOT NULL FROM runs WHERE id = ? AND org_id = ?",
+        (run_id, org_id),
+    ).fetchone()
+    return (row[0], bool(row[1])) if row else None
+
+
+def link_retry(tx: Tx, org_id: str, old_id: str, new_id: str, kept: Collection[str]) -> None:
+    """A new run goes on for an ended one: with the results of ``kept`` steps, and linked."""
+    tx.execute(
+        "INSERT INTO run_steps "
+        "(run_id, key, org_id, state, attempt, started_at, ended_at, port, attempts, error, output) "
+        "SELECT ?, key, org_id, state, attempt, started_at, ended_at, port, attempts, error, output FROM run_steps "
+        "WHERE run_id = ? AND org_id = ? AND key IN (SELECT value FROM json_each(?))",
+        (new_id, old_id, org_id, ENCODER.encode(sorted(kept)).decode()),
+    )
+    tx.execute("UPDATE runs SET retried_by = ?, dead_at = NULL WHERE id = ? AND org_id = ?", (new_id, old_id, org_id))
+    tx.execute("UPDATE runs SET steps_done = ? WHERE id = ? AND org_id = ?", (len(kept), new_id, org_id))
+
+
+def mark_dealt_with(tx: Tx, org_id: str, run_id: str) -> bool:
+    """Take a run off the list of dead letters; False when it is not on it."""
+    changed = tx.execute(
+        "UPDATE runs SET dead_at = NULL WHERE id = ? AND org_id = ? AND dead_at IS NOT NULL", (run_id, org_id)
+    )
+    return changed.rowcount == 1

@@ -38,6 +38,8 @@ class RunQuery(PageQuery, frozen=True, kw_only=True):
 
     status: RunState | None = None
     workflow_id: str | None = None
+    parent_run_id: str | None = None
+    trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     created_from: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     created_to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
@@ -87,6 +89,9 @@ class RunBody(msgspec.Struct):
     error: Any
     metadata: Any
     retry_of: str | None
+    retried_by: str | None
+    parent_run_id: str | None
+    parent_step: str | None
     started_by: str
     created_at: str
     queued_at: str | None
@@ -117,7 +122,7 @@ class RunRoutes:
         context = _ENCODE(body.context)
         metadata = None if body.metadata is None else _ENCODE(body.metadata)
         command = StartRun(body.workflow_definition_id, context, "control", context, metadata)
-        return _detail(await self._runs.create(call.who, command, read_once(call, body.idempotency_key)))
+        return detail_body(await self._runs.create(call.who, command, read_once(call, body.idempotency_key)))
 
     async def list_runs(self, call: Call) -> list[RunBody]:
         """The organization's runs, newest first."""
@@ -126,23 +131,29 @@ class RunRoutes:
         wanted = RunFilter(
             query.status,
             query.workflow_id,
-            _time(query.created_from, "created_from"),
-            _time(query.created_to, "created_to"),
+            read_time(query.created_from, "created_from"),
+            read_time(query.created_to, "created_to"),
+            query.parent_run_id,
+            query.trigger,
         )
         found = await self._runs.list_page(call.who, wanted, page.after[0] if page.after else None, page.fetch)
-        return [_run(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]
+        return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]
 
     async def get_run(self, call: Call) -> RunDetailBody:
-        """One run with its steps."""
-        return _detail(await self._runs.get(call.who, call.param("id")))
+        """One run with its steps; links lead to the run above it and to the runs that its steps started."""
+        detail = await self._runs.get(call.who, call.param("id"))
+        call.links = {"children": f"/v1/workflow-runs?parent_run_id={detail.run.id}"}
+        if detail.run.parent_run_id is not None:
+            call.links["parent"] = f"/v1/workflow-runs/{detail.run.parent_run_id}"
+        return detail_body(detail)
 
     async def start_run(self, call: Call) -> RunDetailBody:
         """Start a pending run."""
-        return _detail(await self._runs.start_pending(call.who, call.param("id")))
+        return detail_body(await self._runs.start_pending(call.who, call.param("id")))
 
     async def cancel_run(self, call: Call) -> RunDetailBody:
         """End a run now."""
-        return _detail(await self._runs.cancel(call.who, call.param("id")))
+        return detail_body(await self._runs.cancel(call.who, call.param("id")))
 
     async def stream_events(self, call: Call) -> web.StreamResponse | None:
         """The run's events: its history, then live, until it has ended."""
@@ -154,7 +165,8 @@ class RunRoutes:
         return await stream_story(call, self._streams, story, check_run, call.query.last_event_id)
 
 
-def _time(text: str | None, field: str) -> int | None:
+def read_time(text: str | None, field: str) -> int | None:
+    """An RFC 3339 time of a query in ms since the epoch. Raises ``bad_request`` naming the field."""
     if text is None:
         return None
     try:
@@ -182,6 +194,9 @@ def _fields(view: RunView) -> dict[str, Any]:
         "error": view.error,
         "metadata": view.metadata,
         "retry_of": view.retry_of,
+        "retried_by": view.retried_by,
+        "parent_run_id": view.parent_run_id,
+        "parent_step": view.parent_step,
         "started_by": view.started_by,
         "created_at": rfc3339(view.created_at),
         "queued_at": _at(view.queued_at),
@@ -191,11 +206,13 @@ def _fields(view: RunView) -> dict[str, Any]:
     }
 
 
-def _run(view: RunView) -> RunBody:
+def run_body(view: RunView) -> RunBody:
+    """A run as lists show it."""
     return RunBody(**_fields(view))
 
 
-def _detail(detail: RunDetail) -> RunDetailBody:
+def detail_body(detail: RunDetail) -> RunDetailBody:
+    """A run as it is shown by itself."""
     steps = [_step(step) for step in detail.steps]
     return RunDetailBody(**_fields(detail.run), payload=detail.run.payload, steps=steps)
 
@@ -259,6 +276,7 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             "Show a run with its steps",
             output=RunDetailBody,
             statuses=(404,),
+            owner=runs.find_organization,
         ),
         Route(
             "POST",
@@ -269,6 +287,7 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             output=RunDetailBody,
             status=202,
             statuses=(404, 409, 429, 503),
+            owner=runs.find_organization,
         ),
         Route(
             "POST",
@@ -279,6 +298,7 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             output=RunDetailBody,
             status=202,
             statuses=(404, 409),
+            owner=runs.find_organization,
         ),
         Route(
             "GET",
@@ -289,5 +309,6 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             query=RunEventsQuery,
             streams=MEDIA_TYPE,
             statuses=(404, 429, 503),
+            owner=runs.find_organization,
         ),
     ]
