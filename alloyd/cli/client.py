@@ -123,11 +123,18 @@ class Client:
                 yield piece
             yield tail
 
-        headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
+        content_type = f"multipart/form-data; boundary={_BOUNDARY}"
+        whole = None if size is None else len(head) + size + len(tail)
+        return await self.upload_raw("/api/private/storage/upload", None, content_type, body(), whole)
+
+    async def upload_raw(
+        self, path: str, query: Query | None, content_type: str, pieces: AsyncIterator[bytes], size: int | None
+    ) -> Any:
+        """Post ``pieces`` as they are; ``size`` in bytes if it is known, and then held to."""
+        headers = {"Content-Type": content_type}
         if size is not None:
-            headers["Content-Length"] = str(len(head) + size + len(tail))
-        path = "/api/private/storage/upload"
-        async with self._opened("POST", path, data=body(), headers=headers) as response:
+            headers["Content-Length"] = str(size)
+        async with self._opened("POST", path, query, data=pieces, headers=headers) as response:
             transport = response.connection.transport if response.connection else None
             try:
                 return (await _read_answer(response))[0]
@@ -139,9 +146,9 @@ class Client:
                 raise
 
     @asynccontextmanager
-    async def download(self, path: str) -> AsyncIterator[Download]:
-        """A stored file's content."""
-        async with self._opened("GET", "/api/private/storage/download", {"path": path}) as response:
+    async def download(self, path: str, query: Query | None = None) -> AsyncIterator[Download]:
+        """What a GET answers with bytes and their SHA-256 as ``ETag``."""
+        async with self._opened("GET", path, query) as response:
             if response.status >= 400:
                 await _read_answer(response)
             yield Download(response)

@@ -69,7 +69,7 @@ async def test_refusals(tmp_path, body, code, message, details):
             async with client.events("/v1/x"):
                 pass
         with pytest.raises(Refused):
-            async with client.download("x"):
+            async with client.download("/x"):
                 pass
 
 
@@ -124,10 +124,10 @@ async def test_a_download_is_compared_with_its_hash(tmp_path):
         return web.Response(body=content, headers={"ETag": f'"{hashlib.sha256(b"content").hexdigest()}"'})
 
     async with client_of(tmp_path, answer) as client:
-        async with client.download("good") as download:
+        async with client.download("/file", {"path": "good"}) as download:
             assert download.size == 7
             assert b"".join([piece async for piece in download.pieces()]) == b"content"
-        async with client.download("altered") as download:
+        async with client.download("/file", {"path": "altered"}) as download:
             with pytest.raises(Refused, match="SHA-256"):
                 [piece async for piece in download.pieces()]
 

@@ -78,7 +78,7 @@ async def put_files(client: Client, files: tuple[str, ...], dest: str, as_json: 
 @live()
 async def get_file(client: Client, path: str, dest: str) -> None:
     """Fetch a file into the file or directory DEST, - for stdout. DEST is only replaced by what came whole."""
-    async with client.download(path) as download:
+    async with client.download(f"{STEM}/download", {"path": path}) as download:
         with show_progress(path, download.size) as meter:
             if dest == "-":
                 with reader_watched():
