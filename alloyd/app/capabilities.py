@@ -218,3 +218,5 @@ class Capabilities:
         self.schedules = ScheduleService(
             self.database, self.workflows, self.runs, self.clock, bounds, self.schedule_worker.wake
         )
+        self.orgs.on_archive(self.triggers.end_of_organization)
+        self.orgs.on_archive(self.schedules.end_of_organization)

@@ -12,7 +12,7 @@ import msgspec
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
-from alloyd.domain.runs.service import RunService
+from alloyd.domain.runs.service import RunService, refuse_denied_run
 from alloyd.domain.schedules import store
 from alloyd.domain.schedules.firing import start_run
 from alloyd.domain.schedules.model import (
@@ -35,6 +35,7 @@ from alloyd.kit.ids import new_id
 from alloyd.principal import Principal
 
 _WHAT = "schedule"
+_CHANGEABLE = ("cron", "timezone", "name", "misfire", "payload", "enabled")
 
 
 class ScheduleService:
@@ -69,6 +70,7 @@ class ScheduleService:
         cron = read_cron(command.cron, command.timezone)
         payload = self._check_payload(command.payload or {})
         workflow = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
+        refuse_denied_run(principal, command.workflow_id)
         name = check_name(command.name or workflow.name)
         org_id, schedule_id, per_org_max = principal.org_id, new_id(), self._settings().per_org_max
 
@@ -116,6 +118,8 @@ class ScheduleService:
 
         def write(tx: Tx) -> Schedule:
             old = _get(tx, principal.org_id, schedule_id)
+            if command.enabled is not False or not only_enabled:  # whoever may not start it may still pause it
+                refuse_denied_run(principal, old.workflow_id)
             if old.managed and not only_enabled:
                 raise _managed()
             changed = replace(
@@ -128,7 +132,10 @@ class ScheduleService:
             )
             if command.enabled is not None and command.enabled != old.enabled:
                 changed = replace(changed, paused_at=None if command.enabled else tx.now)
-            return self._update(tx, old, changed)
+            new = self._update(tx, old, changed)
+            if new != old:
+                tx.audit(changed=[name for name in _CHANGEABLE if getattr(new, name) != getattr(old, name)])
+            return new
 
         return await self._database.write(write)
 
@@ -165,6 +172,7 @@ class ScheduleService:
             if known is not None:
                 return known
             schedule = _get(tx, org_id, schedule_id)
+            refuse_denied_run(principal, schedule.workflow_id)
             run_id = start_run(tx, schedule, tx.now, self._workflows, self._runs, by=principal)
             idempotency.remember_made(tx, org_id, once, run_id)
             return run_id
@@ -196,6 +204,10 @@ class ScheduleService:
         zone = zone_of(schedule)
         cron = read_cron(schedule.cron, schedule.timezone)
         return Preview(list(islice(cron.times_after(self._clock.now_ms()), count)), zone)
+
+    def end_of_organization(self, tx: Tx, org_id: str) -> None:
+        """In the transaction that archives an organization: its schedules are paused."""
+        store.pause_all(tx, org_id)
 
     # -- what definitions ask for ------------------------------------------------------------------------------
 

@@ -61,6 +61,15 @@ def update(tx: Tx, schedule: Schedule) -> None:
     )
 
 
+def pause_all(tx: Tx, org_id: str) -> None:
+    """None of the organization's fires any more."""
+    tx.execute(
+        "UPDATE schedules SET paused_at = ?, next_fire_at = NULL, revision = revision + 1, updated_at = ? "
+        "WHERE org_id = ? AND paused_at IS NULL",
+        (tx.now, tx.now, org_id),
+    )
+
+
 def delete(tx: Tx, org_id: str, schedule_id: str) -> bool:
     """With all that is known of its fires; whether it was there."""
     tx.execute("DELETE FROM schedule_fires WHERE schedule_id = ? AND org_id = ?", (schedule_id, org_id))

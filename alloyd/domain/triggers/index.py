@@ -101,6 +101,11 @@ class TriggerIndex:
         if not of_org.exact and not of_org.by_prefix:
             del self._orgs[armed.org_id]
 
+    def remove_all(self, org_id: str) -> None:
+        """Nothing starts any of the organization's workflows any more."""
+        for workflow_id in [armed.workflow_id for armed in self._armed.values() if armed.org_id == org_id]:
+            self.remove(workflow_id)
+
     def wants(self, event: Event) -> bool:
         """Whether the event may start something: the cheap question for every one."""
         of_org = self._orgs.get(event.org_id)

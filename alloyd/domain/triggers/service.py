@@ -76,6 +76,11 @@ class TriggerService:
             store.delete(tx, org_id, workflow_id)
             tx.after_commit(lambda: self._index.remove(workflow_id))
 
+    def end_of_organization(self, tx: Tx, org_id: str) -> None:
+        """In the transaction that archives an organization: its triggers are gone."""
+        store.delete_all(tx, org_id)
+        tx.after_commit(lambda: self._index.remove_all(org_id))
+
     # -- on the writer's thread ------------------------------------------------------------------------------
 
     def _handle(self, tx: Tx, events: list[Event]) -> None:

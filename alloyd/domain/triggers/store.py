@@ -42,6 +42,11 @@ def delete(tx: Tx, org_id: str, workflow_id: str) -> None:
     tx.execute("DELETE FROM workflow_triggers WHERE workflow_id = ? AND org_id = ?", (workflow_id, org_id))
 
 
+def delete_all(tx: Tx, org_id: str) -> None:
+    """None of the organization's workflows has one any more."""
+    tx.execute("DELETE FROM workflow_triggers WHERE org_id = ?", (org_id,))
+
+
 def list_all(conn: sqlite3.Connection) -> list[StoredTrigger]:
     """Those of all organizations: the index in memory is made of them at the start."""
     rows = conn.execute("SELECT org_id, workflow_id, definition, since FROM workflow_triggers")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from alloyd.config import TriggersConfig
@@ -156,6 +157,29 @@ async def test_the_program_keeps_time_and_hears_events(served: Served) -> None:
             ended += ends.take()
     runs = await served.data("GET", "/workflow-runs")
     assert sorted(run["trigger"] for run in runs) == ["event", "schedule"]
+
+
+async def test_an_archived_organization_starts_nothing(served: Served) -> None:
+    await made(served)
+    await served.publish(node("b"), name="listener", trigger={"type": "event", "event": "organization.*"})
+    await served.app.orgs.archive(served.orgs["acme"])
+    served.clock.advance(48 * 3_600_000)
+    await served.app.schedule_worker.turn()
+    await served.app.triggers.consumer.settle()
+    assert await served.count_runs() == 0
+    assert not {"schedule.missed", "workflow.trigger.refused"} & set(await served.kinds())
+
+
+async def test_the_trail_says_what_was_changed(served: Served) -> None:
+    data = await made(served)
+    await served.data("PATCH", f"{STEM}/{data['id']}", {"cron": "0 10 * * *", "name": "ten", "misfire": "once"})
+    rows = await served.app.database.read(
+        lambda conn: conn.execute(
+            "SELECT target, changed FROM audit_log WHERE action = 'schedule.write' ORDER BY seq"
+        ).fetchall()
+    )
+    assert [row[0] for row in rows] == [f"schedule:{data['id']}"] * 2
+    assert msgspec.json.decode(rows[1][1]) == ["cron", "name"]
 
 
 async def test_readiness_has_the_schedules(served: Served) -> None:
