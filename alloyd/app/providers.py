@@ -8,13 +8,12 @@ from alloyd.config import Config, ModelConfig, PriceConfig, ProviderConfig
 from alloyd.domain.providers import anthropic, openai
 from alloyd.domain.providers.anthropic import AnthropicProvider
 from alloyd.domain.providers.echo import EchoProvider
-from alloyd.domain.providers.model import ECHO, TEXT, Model, Price, Provider, ProviderSettings
+from alloyd.domain.providers.model import TEXT, Model, Price, Provider, ProviderSettings
 from alloyd.domain.providers.openai import OpenAIProvider
 from alloyd.domain.providers.prices import known_models, micro_usd
 from alloyd.domain.providers.service import Gateway
 from alloyd.domain.usage.service import UsageService
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
-from alloyd.errors import bad_request
 from alloyd.kit.clock import Clock
 
 _BASE_URLS = {"openai": openai.BASE_URL, "anthropic": anthropic.BASE_URL}
@@ -26,12 +25,7 @@ _DNS_THREADS = 4
 
 
 def build_gateway(config: Config, usage: UsageService, clock: Clock) -> tuple[Gateway, Outbound]:
-    """The gateway, and its client, which reaches the configured addresses wherever they are. Close both.
-
-    Raises ``bad_request`` for a provider that is called echo.
-    """
-    if ECHO in config.providers:
-        raise bad_request("providers.echo: this name is taken by the provider that is always there", "providers.echo")
+    """The gateway, and its client, which reaches the configured addresses wherever they are. Close both."""
     enabled = [provider_settings(name, one) for name, one in config.providers.items() if one.enabled]
     limits = EgressLimits(
         connect_timeout_s=config.egress.connect_timeout_s,

@@ -22,6 +22,7 @@ MIGRATIONS = (
     "0006_triggers.sql",
     "0007_webhooks.sql",
     "0008_usage.sql",
+    "0009_releases.sql",
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -174,3 +175,11 @@ def alloyd(request, run, tmp_path) -> Run:
         data_dir = tmp_path / "data"
         run("init", "--data-dir", str(data_dir))
     return lambda *arguments, **options: run("--data-dir", str(data_dir), *arguments, **options)
+
+
+@pytest.fixture
+def org(alloyd: Run) -> str:
+    """An organization of this test's own."""
+    slug = f"org-{uuid.uuid4().hex[:12]}"
+    alloyd("org", "create", "--slug", slug, "--name", "Test")
+    return slug

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def org(alloyd) -> str:
-    slug = f"org-{uuid.uuid4().hex[:12]}"
-    alloyd("org", "create", "--slug", slug)
-    return slug
 
 
 def test_list(alloyd, org):

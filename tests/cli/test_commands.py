@@ -17,14 +17,6 @@ def new_slug() -> str:
     return f"org-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture
-def org(alloyd) -> str:
-    """An organization of this test's own."""
-    slug = new_slug()
-    alloyd("org", "create", "--slug", slug, "--name", "Test")
-    return slug
-
-
 def test_organizations(alloyd):
     slug, other = new_slug(), new_slug()
     made = alloyd("org", "create", "--slug", slug, "--name", "Acme Ltd", "--json").json

@@ -10,14 +10,6 @@ PASSWORD = b"correct horse battery staple\n"
 
 
 @pytest.fixture
-def org(alloyd) -> str:
-    """An organization of this test's own."""
-    slug = f"org-{uuid.uuid4().hex[:12]}"
-    alloyd("org", "create", "--slug", slug, "--name", "Test")
-    return slug
-
-
-@pytest.fixture
 def ada(alloyd, org) -> str:
     """The e-mail of a member."""
     email = f"ada-{uuid.uuid4().hex[:8]}@example.com"

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
-import pytest
-
-
-@pytest.fixture
-def org(alloyd) -> str:
-    """An organization of this test's own."""
-    slug = f"t-{secrets.token_hex(6)}"
-    alloyd("org", "create", "--slug", slug, "--name", "Test")
-    return slug
-
 
 def test_webhooks(alloyd, org):
     url = "https://example.com/hook"

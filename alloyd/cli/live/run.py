@@ -47,7 +47,7 @@ class _Wait(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
         return int(value)
 
 
-def read_input(text: str) -> bytes:
+def read_input(text: str, option: str = "--input") -> bytes:
     """JSON from ``text``, from the file that ``@file`` names, or from stdin for ``-``."""
     try:
         if text == "-":
@@ -58,11 +58,11 @@ def read_input(text: str) -> bytes:
         else:
             content = text.encode()
     except (OSError, UnicodeEncodeError) as error:
-        raise click.BadParameter(f"cannot be read: {error}", param_hint="--input") from None
+        raise click.BadParameter(f"cannot be read: {error}", param_hint=option) from None
     try:
         msgspec.json.decode(content, type=msgspec.Raw)
     except msgspec.MsgspecError as error:
-        raise click.BadParameter(f"not JSON: {error}", param_hint="--input") from None
+        raise click.BadParameter(f"not JSON: {error}", param_hint=option) from None
     return content
 
 
@@ -197,6 +197,51 @@ async def cancel_run(client: Client, run: str, as_json: bool) -> None:
         print_json(ended)
     else:
         say(f"run {ended['id']} is {ended['status']}")
+
+
+@group.command("retry", example="alloyd run retry 0197c2a0-5b1e-7c3a-9d2e-6f1f0a4b8c11 --from failed")
+@click.argument("run")
+@click.option(
+    "--from", "start", default="failed", show_default=True, help="`start`, what `failed`, or the key of a step."
+)
+@click.option(
+    "--version",
+    type=click.Choice(["pinned", "latest"]),
+    default="pinned",
+    show_default=True,
+    help="The run's own version of the workflow, or the newest.",
+)
+@org_option
+@json_option
+@live()
+async def retry_run(client: Client, run: str, start: str, version: str, as_json: bool) -> None:
+    """Start a new run of an ended one; results of steps that do not come after the start are taken over."""
+    made = await client.post(f"{STEM}/{segment(run)}/retry", {"from": start, "version": version})
+    if as_json:
+        print_json(made)
+        return
+    say(f"run {made['id']} {made['status']}")
+    if client.offline:
+        hint("no daemon runs: the run begins when one is started")
+
+
+@group.command(
+    "signal", example='alloyd run signal 0197c2a0-5b1e-7c3a-9d2e-6f1f0a4b8c11 approved --data \'{"by": "Ada"}\''
+)
+@click.argument("run")
+@click.argument("name")
+@click.option("--data", "given", default="null", help="JSON for the step; @FILE reads it from a file, - from stdin.")
+@org_option
+@json_option
+@live()
+async def signal_run(client: Client, run: str, name: str, given: str, as_json: bool) -> None:
+    """Resume the step that waits for the event NAME, or that is called so."""
+    data = msgspec.json.decode(read_input(given, "--data"))
+    done = await client.post(f"{STEM}/{segment(run)}/signal", {"name": name, "data": data})
+    if as_json:
+        print_json(done)
+    else:
+        say(f"step {done['step']} of run {done['run_id']} goes on")
 
 
 def _tell_start(run_id: str, result: dict[str, Any]) -> None:

@@ -70,6 +70,39 @@ async def apply_workflows(client: Client, file: str, as_json: bool) -> None:
         )
 
 
+@group.command("release", example="alloyd workflow release order-sync 1.0.0 --version 3")
+@click.argument("workflow")
+@click.argument("label")
+@click.option("--version", type=click.IntRange(min=1), help="Which version; the newest published without.")
+@org_option
+@json_option
+@live()
+async def release_workflow(client: Client, workflow: str, label: str, version: int | None, as_json: bool) -> None:
+    """Give a version a name for good; the same name for the same version changes nothing."""
+    workflow_id = await find_workflow_id(client, workflow)
+    body = {"release": label} if version is None else {"release": label, "version": version}
+    released = await client.post(f"{STEM}/{segment(workflow_id)}/releases", body)
+    if as_json:
+        print_json(released)
+    else:
+        say(f"{workflow}: {released['release']} is version {released['version']}")
+
+
+@group.command("releases", example="alloyd workflow releases order-sync")
+@click.argument("workflow")
+@org_option
+@json_option
+@live()
+async def list_releases(client: Client, workflow: str, as_json: bool) -> None:
+    """List the names of a workflow's versions, newest first."""
+    found = await client.get(f"{STEM}/{segment(await find_workflow_id(client, workflow))}/releases")
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(one["release"], one["version"], format_time(one["created_at"])) for one in found]
+        print_table(("RELEASE", "VERSION", "CREATED"), rows)
+
+
 @group.command("validate", example="alloyd workflow validate -f order-sync.yaml")
 @_file
 @org_option

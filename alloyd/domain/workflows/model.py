@@ -240,3 +240,14 @@ class Runnable:
     name: str
     version: int
     graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A label that names one version for good; ``created_at`` in ms since the epoch."""
+
+    workflow_id: str
+    label: str
+    version: int
+    created_by: str
+    created_at: int

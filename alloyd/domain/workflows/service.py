@@ -25,6 +25,7 @@ from alloyd.domain.workflows.model import (
     Workflow,
     WorkflowVersion,
 )
+from alloyd.domain.workflows.releases import check_label, release_in
 from alloyd.domain.workflows.secrets import DefinitionSecrets, masked
 from alloyd.domain.workflows.triggers import ApiTrigger, Trigger, WebhookTrigger, read_trigger
 from alloyd.errors import AlloydError, Code, bad_request, not_found
@@ -141,12 +142,20 @@ class WorkflowService:
     async def save(self, principal: Principal, definition: dict[str, Any]) -> Saved:
         """Store ``definition`` as the next version of the workflow of its name, and publish it unless it is a draft.
 
+        A member ``release`` is no part of it: it names the version, in the same commit.
+
         The newest content again changes nothing. Raises ``unprocessable`` with every fault and its place in
-        ``details``; ``bad_request`` when it is no definition at all. Emits ``workflow.created`` or
-        ``workflow.updated``. Contract: workflows, "Definition".
+        ``details``; ``bad_request`` when it is no definition at all; ``conflict`` for a release of another content.
+        Emits ``workflow.created`` or ``workflow.updated``, and ``workflow.released``. Contract: workflows, "Definition".
         """
+        label = definition.get("release")
+        if label is not None:
+            check_label(label)
+            definition = {name: value for name, value in definition.items() if name != "release"}
         body = self._parse(definition)
         draft = is_draft(body)
+        if label is not None and draft:
+            raise bad_request("release: a draft can't be released", "release")
         if not draft:
             _graph, faults = compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)
             if faults:
@@ -155,7 +164,14 @@ class WorkflowService:
                     f"{faults[0].path}: {faults[0].message}" + (f" (and {len(faults) - 1} more)" if faults[1:] else ""),
                     details=[fault.to_json() for fault in faults],
                 )
-        return await self._database.write(lambda tx: self.save_in(tx, principal, body.name, definition, draft=draft))
+
+        def write(tx: Tx) -> Saved:
+            saved = self.save_in(tx, principal, body.name, definition, draft=draft)
+            if label is not None:
+                release_in(tx, principal, saved.version, label)
+            return saved
+
+        return await self._database.write(write)
 
     def save_in(self, tx: Tx, principal: Principal, name: str, definition: dict[str, Any], *, draft: bool) -> Saved:
         """:meth:`save` inside a caller's transaction, of a definition that has been checked.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from alloyd.db.tx import Tx
-from alloyd.domain.workflows.model import Workflow, WorkflowVersion
+from alloyd.domain.workflows.model import Release, Workflow, WorkflowVersion
 
 
 def insert_workflow(tx: Tx, workflow: Workflow) -> None:
@@ -127,3 +127,32 @@ def list_page(conn: sqlite3.Connection, org_id: str, before_id: str | None, limi
 
 def _version(row: tuple[Any, ...]) -> WorkflowVersion:
     return WorkflowVersion(Workflow(*row[:7]), row[7], msgspec.json.decode(row[8]), *row[9:])
+
+
+def insert_release(tx: Tx, org_id: str, release: Release) -> None:
+    """A new label."""
+    tx.execute(
+        "INSERT INTO workflow_releases (workflow_id, label, org_id, version, created_by, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (release.workflow_id, release.label, org_id, release.version, release.created_by, release.created_at),
+    )
+
+
+def find_release(conn: sqlite3.Connection, org_id: str, workflow_id: str, label: str) -> Release | None:
+    """What ``label`` names."""
+    row = conn.execute(
+        "SELECT workflow_id, label, version, created_by, created_at FROM workflow_releases "
+        "WHERE workflow_id = ? AND label = ? AND org_id = ?",
+        (workflow_id, label, org_id),
+    ).fetchone()
+    return None if row is None else Release(*row)
+
+
+def list_releases(conn: sqlite3.Connection, org_id: str, workflow_id: str) -> list[Release]:
+    """A workflow's labels, newest first."""
+    rows = conn.execute(
+        "SELECT workflow_id, label, version, created_by, created_at FROM workflow_releases "
+        "WHERE workflow_id = ? AND org_id = ? ORDER BY created_at DESC, version DESC, label DESC",
+        (workflow_id, org_id),
+    )
+    return [Release(*row) for row in rows]

@@ -105,6 +105,8 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "ListWorkflowDefinitions GET /workflow-definitions",
             "GetWorkflowDefinition GET /workflow-definitions/{id}",
             "DeleteWorkflowDefinition DELETE /workflow-definitions/{id}",
+            "ReleaseWorkflow POST /workflow-definitions/{id}/releases",
+            "ListReleases GET /workflow-definitions/{id}/releases",
             "CreateWorkflowRun POST /workflow-runs",
             "ListWorkflowRuns GET /workflow-runs",
             "GetWorkflowRun GET /workflow-runs/{id}",
