@@ -11,9 +11,10 @@ from alloyd.config.fields import Field, fields_of, fields_of_entry, maps_of
 from alloyd.config.given import Given
 from alloyd.config.model import Config
 
-ENTRIES_MAX: Final = 100
 NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]|_(?!_)){0,31}\Z")
 NAME_WANTED: Final = "wanted a name of at most 32 characters out of a-z, 0-9, - and _, beginning with a letter"
+RESERVED: Final = frozenset({"providers.echo"})
+RESERVED_WANTED: Final = "wanted another name: this one is always there, and takes no settings"
 # What the vendors' own tools read. Only where no provider is configured: whoever configured some has chosen where
 # texts may go.
 _USUAL: Final = (

@@ -75,7 +75,7 @@ def _entry_names(in_file: Iterable[Given], env: Mapping[str, str]) -> set[str]:
     """The entries, such as ``providers.openai``, that somebody gave; not those whose names can't be."""
     named = {one.group for one in in_file if "." in one.group}
     named |= entries.named_in_environment(env, PREFIX) | entries.named_in_credentials(env)
-    return {name for name in named if entries.NAME.match(name.partition(".")[2])}
+    return {name for name in named - entries.RESERVED if entries.NAME.match(name.partition(".")[2])}
 
 
 def _from_file(file: Path | None, fields: Fields) -> tuple[list[Given], list[Fault]]:
@@ -94,7 +94,9 @@ def _resolved(layer: Iterable[Given], fields: Fields, faults: list[Fault]) -> li
     resolved: dict[str, Given] = {}
     for one in layer:
         if "." in one.group and not one.name:  # an entry by itself
-            if one.group not in fields:
+            if one.group in entries.RESERVED:
+                faults.append(one.fault(entries.RESERVED_WANTED))
+            elif one.group not in fields:
                 faults.append(one.fault(entries.NAME_WANTED))
             continue
         if "." in one.group and one.group not in fields:

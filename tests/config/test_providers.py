@@ -126,6 +126,7 @@ def test_the_usual_variables_say_nothing_where_providers_are_configured(tmp_path
     ("text", "told"),
     [
         ("providers:\n  Open AI:\n    free: true", "2: providers.Open AI: wanted a name of at most 32 characters"),
+        ("providers:\n  echo: {free: true}", "2: providers.echo: wanted another name"),
         ("providers:\n  a__b: {}", "2: providers.a__b: wanted a name"),
         ("providers:\n  a: 1", "2: providers.a: wanted `key: value` lines"),
         ("providers: 1", "1: providers: wanted names with settings below"),

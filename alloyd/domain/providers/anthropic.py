@@ -99,7 +99,7 @@ class _Reading:
     def take(self, event: Mapping[str, Any]) -> list[Delta]:
         """The deltas of one event. Raises ProviderFault when the server tells an error in mid-stream."""
         kind = event.get("type")
-        if kind == "message_start" and isinstance(event.get("message"), Mapping):
+        if kind == "message_start" and isinstance(event.get("message"), dict):
             self._told_model = wire.told_model(event["message"], self._model)
             wire.read_usage(event["message"].get("usage"), self._used)
         elif kind == "content_block_start":
@@ -108,7 +108,7 @@ class _Reading:
             return self._block_delta(event)
         elif kind == "message_delta":
             delta = event.get("delta")
-            if isinstance(delta, Mapping) and delta.get("stop_reason") is not None:
+            if isinstance(delta, dict) and delta.get("stop_reason") is not None:
                 self._reason = wire.finish_reason(delta["stop_reason"])
             self._counted = True
             wire.read_usage(event.get("usage"), self._used)
@@ -120,7 +120,7 @@ class _Reading:
 
     def _begin_block(self, event: Mapping[str, Any]) -> list[Delta]:
         block = event.get("content_block")
-        if not isinstance(block, Mapping) or block.get("type") != "tool_use" or self._as_text:
+        if not isinstance(block, dict) or block.get("type") != "tool_use" or self._as_text:
             return []
         place = event.get("index")
         if not isinstance(place, int) or len(self._calls) >= wire.BLOCKS_MAX:
@@ -133,7 +133,7 @@ class _Reading:
 
     def _block_delta(self, event: Mapping[str, Any]) -> list[Delta]:
         delta = event.get("delta")
-        if not isinstance(delta, Mapping):
+        if not isinstance(delta, dict):
             return []
         text, piece = delta.get("text"), delta.get("partial_json")
         if delta.get("type") == "text_delta" and isinstance(text, str) and text:
@@ -162,7 +162,7 @@ class _Reading:
 
 
 def _mid_stream_fault(error: Any) -> ProviderFault:
-    kind = error.get("type") if isinstance(error, Mapping) else None
-    words = error.get("message") if isinstance(error, Mapping) else None
+    kind = error.get("type") if isinstance(error, dict) else None
+    words = error.get("message") if isinstance(error, dict) else None
     told = f"broke off: {str(words)[:300]}" if words else "broke off"
     return ProviderFault("unavailable" if kind in _PASSING else "refused", told, retryable=kind in _PASSING)

@@ -141,7 +141,7 @@ def finish_reason(word: Any) -> str:
 
 def read_usage(given: Any, used: Used) -> None:
     """Take over what the server says was used so far; a later count replaces an earlier one."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return
     counts = [given.get(name) for name in _INPUT_COUNTS]
     if _is_count(counts[0]):
@@ -163,7 +163,7 @@ def read_message(found: Mapping[str, Any], model: Model, prompt: Prompt, used: U
     texts: list[str] = []
     calls: list[ToolCall] = []
     for block in content[:BLOCKS_MAX]:
-        kind = block.get("type") if isinstance(block, Mapping) else None
+        kind = block.get("type") if isinstance(block, dict) else None
         if kind == "text" and isinstance(block.get("text"), str):
             texts.append(block["text"])
         elif kind == "tool_use" and isinstance(block.get("name"), str) and isinstance(block.get("id"), str):

@@ -122,17 +122,17 @@ class _Reading:
         """The deltas of one chunk. Raises ProviderFault when the server tells an error in mid-stream."""
         if chunk.get("error"):
             error = chunk["error"]
-            words = error.get("message") if isinstance(error, Mapping) else error
+            words = error.get("message") if isinstance(error, dict) else error
             raise ProviderFault("unavailable", f"broke off: {str(words)[:300]}", retryable=True)
         self._told_model = wire.told_model(chunk, self._model)
         wire.read_usage(chunk.get("usage"), self._used)
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return []
         if choices[0].get("finish_reason") is not None:
             self._reason = wire.finish_reason(choices[0]["finish_reason"])
         delta = choices[0].get("delta")
-        return self._deltas(delta) if isinstance(delta, Mapping) else []
+        return self._deltas(delta) if isinstance(delta, dict) else []
 
     def _deltas(self, delta: Mapping[str, Any]) -> list[Delta]:
         found: list[Delta] = []
@@ -145,8 +145,8 @@ class _Reading:
                     self._reason = CONTENT_FILTER
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if not isinstance(function, Mapping):
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict):
                 continue
             index = call.get("index", self._calls)
             if not isinstance(index, int) or not 0 <= index < wire.TOOL_CALLS_MAX:

@@ -132,7 +132,7 @@ def finish_reason(word: Any) -> str:
 
 def read_usage(given: Any, used: Used) -> None:
     """Take over what the server says was used."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return
     counted = [given.get(name) for name in ("prompt_tokens", "completion_tokens")]
     if isinstance(counted[0], int) and not isinstance(counted[0], bool) and counted[0] >= 0:
@@ -144,10 +144,10 @@ def read_usage(given: Any, used: Used) -> None:
 def read_chat(found: Mapping[str, Any], model: Model, used: Used) -> Answer:
     """The answer of ``/chat/completions``. Raises ProviderFault when it is not one."""
     choices = found.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise bad_answer("the answer has no choices")
     message = choices[0].get("message")
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         raise bad_answer("the answer has no message")
     content = message.get("content")
     text = content if isinstance(content, str) else ""
@@ -166,8 +166,8 @@ def read_chat(found: Mapping[str, Any], model: Model, used: Used) -> Answer:
 def _calls(given: Any) -> list[ToolCall]:
     calls: list[ToolCall] = []
     for one in (given if isinstance(given, list) else [])[:TOOL_CALLS_MAX]:
-        function = one.get("function") if isinstance(one, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        function = one.get("function") if isinstance(one, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise bad_answer("the answer has a tool call without a name")
         arguments = function.get("arguments")
         call_id = one.get("id")
@@ -194,8 +194,8 @@ def read_embeddings(found: Mapping[str, Any], model: Model, count: int, used: Us
         raise bad_answer(f"the answer does not have {count} embeddings")
     vectors: list[Any] = [None] * count
     for place, one in enumerate(data):
-        vector = one.get("embedding") if isinstance(one, Mapping) else None
-        index = one.get("index", place) if isinstance(one, Mapping) else place
+        vector = one.get("embedding") if isinstance(one, dict) else None
+        index = one.get("index", place) if isinstance(one, dict) else place
         if not _is_vector(vector) or not isinstance(index, int) or not 0 <= index < count:
             raise bad_answer("the answer has an embedding that is no list of numbers")
         vectors[index] = vector
@@ -217,7 +217,7 @@ def read_images(found: Mapping[str, Any], model: Model, used: Used, media_type: 
         raise bad_answer("the answer has no pictures")
     used.images = len(images)
     usage = found.get("usage")
-    if isinstance(usage, Mapping) and isinstance(usage.get("input_tokens"), int):
+    if isinstance(usage, dict) and isinstance(usage.get("input_tokens"), int):
         read_usage({"prompt_tokens": usage["input_tokens"], "completion_tokens": usage.get("output_tokens")}, used)
     return Answer({"images": images}, used, told_model(found, model))
 
@@ -227,8 +227,8 @@ def _listed(given: Any) -> Sequence[Any]:
 
 
 def _image(one: Any, media_type: str) -> dict[str, Any]:
-    if isinstance(one, Mapping) and isinstance(one.get("b64_json"), str):
+    if isinstance(one, dict) and isinstance(one.get("b64_json"), str):
         return {"data": one["b64_json"], "media_type": media_type}
-    if isinstance(one, Mapping) and isinstance(one.get("url"), str):
+    if isinstance(one, dict) and isinstance(one.get("url"), str):
         return {"url": one["url"]}
     raise bad_answer("the answer has a picture that is neither data nor a URL")

@@ -327,3 +327,25 @@ async def test_anthropic_by_its_name(tmp_path: Path) -> None:
         async with open_app(tmp_path, providers={"anthropic": named}) as served:
             done = await served.data("POST", PATH, {"modality": "text", "input": "hi"})
     assert (done["output"]["text"], vendor.seen[0][0]) == ("Hello!", "/v1/messages")
+
+
+async def test_a_step_asks_and_its_use_names_the_run(scene: Scene) -> None:
+    scene.vendor.replies = [says(chat("A short poem."))]
+    flow = {
+        "start": {"type": "starting_step", "next": "write"},
+        "write": {"type": "llm", "config": {"prompt": "Write of {{ trigger.what }}."}, "next": "end"},
+        "end": {"type": "finish", "config": {"output": "{{ steps.write.output.text }}"}},
+    }
+    definition = {"name": "poet", "type": "structured", "starting_step_id": "start", "flow": flow}
+    saved = await scene.served.app.workflows.save(await scene.served.principal(), definition)
+    workflow_id = saved.version.workflow.id
+    body = msgspec.json.encode({"what": "rain"})
+    status, answer, _ = await scene.served.trigger(workflow_id, body, headers={"Prefer": "wait=30"})
+    assert status == 200, answer
+    run = await scene.served.data("GET", f"/workflow-runs/{answer['data']['runId']}")
+    assert (run["status"], run["output"]) == ("completed", "A short poem.")
+    assert scene.vendor.seen[0][2]["messages"] == [{"role": "user", "content": "Write of rain."}]
+    usage = await scene.served.app.database.read(
+        lambda conn: conn.execute("SELECT run_id, workflow_id, node_key FROM usage_records").fetchall()
+    )
+    assert usage == [(run["id"], workflow_id, "write")]
