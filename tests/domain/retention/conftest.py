@@ -10,6 +10,8 @@ import pytest
 
 from alloyd.db import Database
 from alloyd.db.migrate import migrate
+from alloyd.domain.audit.model import AuditSettings
+from alloyd.domain.audit.service import AuditService
 from alloyd.domain.retention.model import DAY_MS, RetentionSettings
 from alloyd.domain.retention.service import RetentionService
 from alloyd.events.hub import Hub
@@ -29,7 +31,8 @@ class Past:
     count: int = 0
 
     def __post_init__(self) -> None:
-        self.retention = RetentionService(self.database, self.clock, lambda: self.settings)
+        self.audit = AuditService(self.database, self.clock, AuditSettings)
+        self.retention = RetentionService(self.database, self.audit, self.clock, lambda: self.settings)
 
     async def run(self, age: float, *, ended: bool = True, org: str = "one", steps: int = 2, events: int = 3) -> str:
         """A run that was started ``age`` days ago, and ended then unless it goes on; ``size`` bytes of payload."""

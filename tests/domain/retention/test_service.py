@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from alloyd.domain.audit.model import AuditFilter
+from alloyd.domain.audit.verification import verify_file
 from alloyd.domain.idempotency import store as idempotency_store
 from alloyd.domain.retention import service as module
 from alloyd.domain.retention.model import HOUR_MS
@@ -372,3 +374,27 @@ async def test_no_query_looks_through_a_whole_table(past, name, analyzed):
     # `max(id)` and `min(org_id)` are one step down an index, which SQLite calls a search.
     assert [line for line in plan if LARGE.match(line)] == [], plan
     assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
+async def test_one_row_of_the_audit_trail_tells_of_all_runs_of_a_round(past):
+    await past.audit.start()
+    for _ in range(3):
+        await past.run(31)
+    await past.run(1)
+    await past.retention.sweep()
+    await past.retention.sweep()
+    page, _next = await past.audit.list_page(None, AuditFilter(), None, 10)
+    assert [(row.actor_kind, row.action, row.target, row.count) for row in page] == [
+        ("system", "run.delete", "run:*", 3)
+    ]
+
+
+async def test_old_rows_of_the_audit_trail_go(past):
+    await past.audit.start()
+    await past.run(31)
+    await past.retention.sweep()
+    past.clock.advance(366 * DAY_MS)
+    assert (await past.retention.sweep()).audit_rows == 1
+    page, _next = await past.audit.list_page(None, AuditFilter(), None, 10)
+    assert [row.action for row in page] == ["audit.prune"]
+    assert verify_file(past.database.path).reason is None
