@@ -211,18 +211,20 @@ class Principal:
             return Decision(False, "it needs an organization, and the caller belongs to none")
         if self.surface not in self.scopes and rule.scope not in self.scopes:
             return Decision(False, f"the scopes of this credential do not hold {rule.scope}")
-        about = [grant for grant in self.grants if grant.covers(self.org_id, action, kind, id_)]
-        if any(not grant.allow for grant in about) and not self._is_above_denies(action):
+        if self.is_denied(action, kind, id_):
             return Decision(False, "a grant denies it")
-        if about and any(grant.allow for grant in about):
+        if any(grant.allow and grant.covers(self.org_id, action, kind, id_) for grant in self.grants):
             return Decision(True, "a grant allows it")
         role = self.role_in_team(id_) if kind == "team" and action.startswith("team.") else self.role
         if role.includes(rule.role):
             return Decision(True, f"the role {role.value} allows it")
         return Decision(False, f"the role {role.value} is not enough: {rule.role.value} is needed")
 
-    def _is_above_denies(self, action: str) -> bool:
-        return self.role is Role.OWNER and action.partition(".")[0] in OWNERS_OWN
+    def is_denied(self, action: str, kind: str = "", id_: str = "") -> bool:
+        """Whether a grant denies ``action`` on the resource, whatever else says; never what an owner always keeps."""
+        if self.role is Role.OWNER and action.partition(".")[0] in OWNERS_OWN:
+            return False
+        return any(not grant.allow and grant.covers(self.org_id, action, kind, id_) for grant in self.grants)
 
     def role_in_team(self, team_id: str) -> Role:
         """What counts for what belongs to a team: the higher of the role in it and the one in the organization."""

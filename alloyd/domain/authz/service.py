@@ -40,6 +40,7 @@ __all__ = [
     "copy_grants",
     "decide",
     "grants_of",
+    "refuse_denied",
 ]
 
 # The permission of what only the data directory's socket serves; no role and no scope grants it.
@@ -73,6 +74,15 @@ def authorize(principal: Principal, action: str, resource: Resource | None = Non
         raise not_found(resource.kind)
 
 
+def refuse_denied(principal: Principal, action: str, resource: Resource) -> None:
+    """Raise ``forbidden`` when a grant denies ``action`` on a thing that the request's path does not name.
+
+    The route's permission was asked before; here only a deny counts, which holds whichever way the thing is reached.
+    """
+    if principal.grants and principal.is_denied(action, _word(resource.kind), resource.id):
+        raise _forbidden(f"{action}: a grant denies it")
+
+
 def decide(principal: Principal, action: str, resource: Resource | None = None) -> Decision:
     """:func:`authorize` as an answer instead of an error; a resource of another organization is not found."""
     if resource is None:
@@ -100,7 +110,7 @@ def copy_grants(tx: Tx, org_id: str, from_key_id: str, to_key_id: str) -> None:
 def _copy(tx: Tx, org_id: str, from_id: str, to_key_id: str, *, denies_only: bool) -> None:
     for grant in store.list_of(tx.conn, org_id, from_id):
         if grant.effect is Effect.DENY or not denies_only:
-            store.insert(tx, replace(grant, id=new_id(), subject=Subject(SubjectKind.KEY, to_key_id)))
+            store.insert_missing(tx, replace(grant, id=new_id(), subject=Subject(SubjectKind.KEY, to_key_id)))
 
 
 class GrantService:
@@ -153,10 +163,8 @@ class GrantService:
                 principal.role,
                 tx.now,
             )
-            try:
-                store.insert(tx, grant)
-            except sqlite3.IntegrityError:
-                raise conflict("there is the same grant already") from None
+            if not store.insert_missing(tx, grant):
+                raise conflict("there is the same grant already")
             tx.emit(Event(grant.org_id, "grant.created", grant.id, _told(grant)))
             self._changed(tx, grant.org_id, subject, takes_away=grant.effect is Effect.DENY)
             idempotency.remember_made(tx, principal.org_id, once, grant.id)

@@ -13,11 +13,11 @@ from alloyd.domain.authz.model import Effect, StoredGrant, Subject, SubjectKind
 from alloyd.principal import Grant, Role
 
 
-def insert(tx: Tx, grant: StoredGrant) -> None:
-    """Write a new grant. Raises sqlite3.IntegrityError when there is the same one."""
-    tx.execute(
-        "INSERT INTO grants (id, org_id, principal_kind, principal_id, action, resource_kind, resource_id, effect, "
-        "granted_by, granter_role, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+def insert_missing(tx: Tx, grant: StoredGrant) -> bool:
+    """Write a new grant, unless there is the same one; whether it was written."""
+    cursor = tx.execute(
+        "INSERT OR IGNORE INTO grants (id, org_id, principal_kind, principal_id, action, resource_kind, resource_id, "
+        "effect, granted_by, granter_role, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             grant.id,
             grant.org_id,
@@ -32,6 +32,7 @@ def insert(tx: Tx, grant: StoredGrant) -> None:
             grant.created_at,
         ),
     )
+    return cursor.rowcount > 0
 
 
 def find(conn: sqlite3.Connection, org_id: str, id_: str) -> StoredGrant | None:

@@ -227,6 +227,7 @@ class KeyService:
             alike = CreateKey(old.name, old.scopes, old.role, old.expires_at, old.description, old.team_id)
             issued = _issue(tx, old.org_id, principal.id, alike)
             copy_grants(tx, old.org_id, old.id, issued.key.id)
+            copy_denies(tx, principal, issued.key.id)  # whoever rotates a key gets to know it
             ends_at = min(tx.now + grace_ms, old.expires_at or tx.now + grace_ms)
             store.set_expiry(tx, old.org_id, old.id, ends_at)
             payload = {"name": old.name, "replaced_by": issued.key.id}

@@ -10,7 +10,7 @@ import msgspec
 from alloyd.db import Database, Tx
 from alloyd.domain.runs import store, store_waits
 from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunState, RunView, Step, StepState
-from alloyd.domain.runs.service import RunService
+from alloyd.domain.runs.service import RunService, refuse_denied_run
 from alloyd.domain.runs.store import NewRun, StoredRun
 from alloyd.domain.workflows.model import Graph, Runnable
 from alloyd.domain.workflows.service import WorkflowService, slot_finder
@@ -70,6 +70,7 @@ class RetryService:
         if stored is None or (dead and not is_dead):
             raise not_found(_DEAD_LETTER if dead else "run")
         view = stored.view
+        refuse_denied_run(principal, view.workflow_id)
         if view.state not in ENDED:
             raise conflict(f"the run is {view.state.value}: only an ended one can be run again")
         if view.scope is not None:

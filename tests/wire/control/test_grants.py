@@ -90,10 +90,18 @@ async def test_a_deny_of_one_workflow_holds_whichever_way_it_is_run(served: Serv
         ("POST", f"/workflow-runs/{pending['id']}/start", None),
     ):
         assert (await served.ask(method, path, body, key="acme member"))[0] == 403, path
+    schedule = {"workflow_id": flow, "cron": "0 * * * *", "timezone": "UTC"}
+    assert (await served.ask("POST", "/schedules", schedule, key="acme member"))[0] == 403
+    theirs = await served.data("POST", "/schedules", schedule, 201)
+    assert (await served.ask("POST", f"/schedules/{theirs['id']}/run", key="acme member"))[0] == 403
+    assert (await served.ask("POST", f"/schedules/{theirs['id']}/resume", key="acme member"))[0] == 403
+    assert (await served.ask("POST", f"/schedules/{theirs['id']}/pause", key="acme member"))[0] == 200
     assert (await served.trigger(flow, key="acme member"))[0] == 403
     assert (await served.trigger(free, key="acme member"))[0] == 200
     assert (await served.ask("GET", f"/workflow-definitions/{free}", key="acme member"))[0] == 200
     assert (await served.trigger(flow))[0] == 200
+    done = (await served.trigger(flow))[1]["data"]["runId"]
+    assert (await served.ask("POST", f"/workflow-runs/{done}/retry", {"from": "start"}, key="acme member"))[0] == 403
 
 
 async def test_an_allow_of_one_thing_is_of_that_only(served: Served) -> None:
@@ -171,6 +179,12 @@ async def test_a_new_key_is_no_way_around_a_deny(served: Served) -> None:
     assert (await served.ask("GET", "/grants", key="mine"))[0] == 200
     found = await served.data("GET", f"/grants?principal=api_key:{issued['id']}")
     assert [(each["action"], each["effect"]) for each in found] == [("team.create", "deny")]
+    for of in ("mine", "acme member"):
+        rotated = await served.data("POST", f"/api-keys/{await id_of(served, of)}/rotate", {}, 201, key="ada")
+        served.keys["rotated"] = rotated["key"]
+        assert await make_team(served, "t1", "rotated") == 403
+        found = await served.data("GET", f"/grants?principal={rotated['id']}")
+        assert [(each["action"], each["effect"]) for each in found] == [("team.create", "deny")]
 
 
 BAD: list[tuple[dict[str, Any], int, str | None]] = [
