@@ -95,3 +95,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         outbound = Outbound(EgressPolicy.parse(["127.0.0.1"]), EgressLimits())
         stack.push_async_callback(outbound.close)
         yield World(stack, database, clock, usage, outbound)
+
+
+@pytest.fixture
+async def outbound() -> AsyncIterator[Outbound]:
+    client = Outbound(EgressPolicy.parse(["127.0.0.1"]), EgressLimits())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    async with open_vendor() as server:
+        yield server
