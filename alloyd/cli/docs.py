@@ -17,6 +17,8 @@ TOPICS: dict[str, tuple[str, str]] = {
     "expressions": ("expressions.md", "the language inside {{ }}"),
     "triggers": ("triggers.md", "what starts a workflow: events, files, schedules"),
     "operations": ("operations-catalogue.md", "what the steps of a workflow can do"),
+    "jobs": ("jobs.md", "jobs: AI calls in the background, and their events"),
+    "usage": ("usage.md", "usage, budgets and assets"),
     "providers": ("providers.md", "AI providers: configuration, routing, streams and money"),
     "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
 }

@@ -327,6 +327,8 @@ THINGS = {
     "webhook-deliveries": "delivery",
     "hooks": "workflow",
     "dead-letters": "run",
+    "jobs": "job",
+    "assets": "asset",
 }
 
 
@@ -335,9 +337,18 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/organizations/{id}/members/{user_id}"): {"role": "viewer"},
     ("PATCH", "/v1/organizations/{id}"): {"name": "x"},
     ("PATCH", "/v1/teams/{id}"): {"name": "x"},
+    ("PUT", "/v1/organizations/{id}/budget"): {"limit_usd": 1},
     ("POST", "/v1/workflow-runs/{id}/signal"): {"name": "x"},
     ("POST", "/v1/teams/{id}/members"): {"user_id": "x"},
 }
+
+
+async def _finished_job(scene: Scene, issued: IssuedKey, job_id: str) -> str:
+    """The job once nothing more is told of it."""
+    headers = {"Authorization": f"Bearer {issued.raw}"}
+    async with scene.client.get(f"/v1/jobs/{job_id}/events", headers=headers) as response:
+        await response.read()
+    return job_id
 
 
 async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey]:
@@ -362,6 +373,8 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
     webhook = await post("/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["order.paid"]})
     things = {
         "webhook": webhook,
+        "job": await _finished_job(scene, issued, await post("/v1/jobs", {"modality": "text", "input": "x"})),
+        "asset": await post("/v1/assets", {}),
         "delivery": await post(f"/v1/webhooks/{webhook}/test", {}),
         "schedule": await post("/v1/schedules", {"workflow_id": workflow, "cron": "@daily"}),
         "organization": org.id,
