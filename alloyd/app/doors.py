@@ -184,6 +184,10 @@ class Doors(Capabilities):
             "webhook": self.webhooks.find_organization,
             "workflow": self.workflows.find_organization,
             "run": self.runs.find_organization,
+            "dead_letter": self.runs.find_organization,
+            "job": self.jobs.find_organization,
+            "asset": self.assets.find_organization,
+            "schedule": self.schedules.find_organization,
         }
         return [
             *teams.routes(self.teams, self.orgs, self.page_limits),

@@ -87,7 +87,10 @@ async def test_what_is_elsewhere_is_answered_like_what_is_nowhere(served: Served
     flow = await served.publish({"key": "a", "operation": "workflow.noop"}, slug="other")
     run = await served.data("POST", "/workflow-runs", {"workflow_definition_id": flow}, 201, key="other")
     key = (await served.data("GET", "/me", key="other"))["principal_id"]
+    schedule = {"workflow_id": flow, "cron": "0 * * * *", "timezone": "UTC"}
+    planned = await served.data("POST", "/schedules", schedule, 201, key="other")
     theirs = {
+        "schedule": (planned["id"], "schedule.read"),
         "organization": (served.orgs["other"], "organization.read"),
         "team": (team["id"], "team.read"),
         "invitation": (invitation["id"], "invitation.revoke"),
