@@ -11,7 +11,7 @@ from alloyd.domain.audit.model import AuditFilter
 from alloyd.domain.audit.verification import verify_file
 from alloyd.domain.idempotency import store as idempotency_store
 from alloyd.domain.retention import service as module
-from alloyd.domain.retention.model import HOUR_MS
+from alloyd.domain.retention.model import DAY_MS, HOUR_MS
 from alloyd.domain.runs import store as runs_store
 from alloyd.domain.usage import store as usage_store
 from alloyd.errors import AlloydError
