@@ -18,6 +18,8 @@ from alloyd.errors import AlloydError, Code
 JOB_TRIGGER = "job"
 # What can get better by itself, or with another provider.
 _RETRYABLE = frozenset({Code.UPSTREAM_FAILED, Code.UNAVAILABLE, Code.RATE_LIMITED})
+# A longer wait is a failure: a budget that is used up until the next month must not keep a run waiting.
+_WAIT_S_MAX = 3600
 
 
 class ModelConfig(Config, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ def _gateway_faults() -> Iterator[None]:
             error.code.value,
             error.message,
             path=error.field,
-            retryable=error.code in _RETRYABLE,
+            retryable=error.code in _RETRYABLE and (error.retry_after_s or 0) <= _WAIT_S_MAX,
             retry_after_ms=None if error.retry_after_s is None else error.retry_after_s * 1000,
             details=error.details,
         ) from error

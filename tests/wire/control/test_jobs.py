@@ -276,3 +276,17 @@ async def test_a_disk_that_is_full_takes_no_job(tmp_path: Path) -> None:
         status, envelope, _headers = await served.ask("POST", "/jobs", ASKED)
         assert (status, "disk" in envelope["error"]["message"]) == (503, True)
         assert await served.count_runs() == 0
+
+
+async def test_a_budget_used_up_meanwhile_fails_the_job(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not wait for the next month."""
+
+    async def over_budget(*_args: Any) -> Any:
+        return served.app.usage.reserve(served.orgs["acme"], 1)
+
+    who = await served.principal()
+    await served.app.usage.set_budget(who, Budget(0))
+    monkeypatch.setattr(served.app.gateway, "execute", over_budget)
+    job = await finish(served)
+    assert (job["status"], job["error"]["code"]) == ("failed", "rate_limited")
+    assert job["error"]["details"]["budget"] == "monthly budget"
