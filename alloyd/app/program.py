@@ -35,6 +35,7 @@ from alloyd.wire.listener import Listener, start_tcp, start_unix
 log = get_logger("alloyd.app")
 
 FIRST_START = "installation.create"  # what the audit trail calls it
+CATCH_UP_S = 30.0  # for events that came while no daemon looked at them
 LOOP_PAUSE_S = 1.0  # before a loop that failed is begun again
 
 
@@ -107,6 +108,9 @@ class App(Doors):
         await self.event_waits.open()
         await self.awaited_events.start()  # before the first wait: what happens after it must not be passed over
         self._keep("awaited events", self.awaited_events.run)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self.awaited_events.settle()  # before timers: what came in time must not find its wait given up
         self._keep("triggers", self.triggers.run)
         self._keep("schedules", self.schedule_worker.run)
         self._keep("webhook events", self.webhook_events.run)

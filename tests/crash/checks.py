@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ async def check_all(daemon: Daemon, load: Load, other: OtherParty) -> None:
     with closing(open_read_only(daemon.database)) as conn:
         check_database(conn)
         check_runs(conn, load.shared.ledger)
+        check_waits(conn)
+        check_turns(conn)
         check_events(conn, load.listener.heard)
         check_calls(conn, load.shared.ledger, other)
         check_storage(conn, daemon.data_dir)
@@ -107,9 +110,11 @@ def check_database(conn: sqlite3.Connection) -> None:
 
 def check_runs(conn: sqlite3.Connection, ledger: Ledger) -> None:
     """Every acknowledged run is there and ended once; what was asked for once is there once."""
-    rows = conn.execute("SELECT id, state, ended_at, owner, error, payload FROM runs ORDER BY seq").fetchall()
+    rows = conn.execute(
+        "SELECT id, state, ended_at, owner, error, payload, parent_run_id FROM runs ORDER BY seq"
+    ).fetchall()
     states = {row[0]: row[1] for row in rows}
-    for run_id, state, ended_at, owner, error, _payload in rows:
+    for run_id, state, ended_at, owner, error, _payload, _parent in rows:
         assert state in _ENDS, f"run {run_id} is {state}"
         assert ended_at is not None
         assert owner is None
@@ -117,7 +122,7 @@ def check_runs(conn: sqlite3.Connection, ledger: Ledger) -> None:
     acknowledged = ledger.all_of("run")
     lost = [entry for entry in acknowledged if entry["id"] not in states]
     assert not lost, f"acknowledged and gone: {lost}"
-    by_number = Counter(json.loads(row[5])["number"] for row in rows)
+    by_number = Counter(json.loads(row[5])["number"] for row in rows if row[6] is None)
     assert not [number for number, count in by_number.items() if count > 1], "asked for once, run twice"
     doubted = {entry["number"] for entry in ledger.all_of("run in doubt")}
     assert set(by_number) <= {entry["number"] for entry in acknowledged} | doubted
@@ -135,8 +140,50 @@ def check_audit(conn: sqlite3.Connection) -> None:
     assert verify(conn).reason is None
     rows = conn.execute("SELECT target, route FROM audit_log WHERE action = 'workflow.run'").fetchall()
     told = Counter(target for target, route in rows if not route.endswith("/start"))
-    started = Counter(f"run:{row[0]}" for row in conn.execute("SELECT id FROM runs"))
+    started = Counter(f"run:{row[0]}" for row in conn.execute("SELECT id FROM runs WHERE parent_run_id IS NULL"))
     assert told == started, (told - started, started - told)
+
+
+def check_waits(conn: sqlite3.Connection) -> None:
+    """Every run that waited for others started each once and got what they gave; nobody waits for anything any more."""
+    for table in ("wakeups", "event_waits", "foreach_items", "run_slots"):
+        assert _one(conn, f"SELECT count(*) FROM {table}") == 0, table
+    made = Counter(
+        conn.execute("SELECT parent_run_id, parent_step, item_index FROM runs WHERE parent_run_id IS NOT NULL")
+    )
+    assert set(made.values()) <= {1}, "a child was made twice"
+    for run_id, output in conn.execute(
+        "SELECT run_id, output FROM run_steps WHERE key = 'each' AND state = 'completed'"
+    ):
+        assert json.loads(output) == [{"n": n} for n in range(4)]
+        assert {(run_id, "each", n) for n in range(4)} | {(run_id, "call", None)} <= made.keys()
+    told: dict[str, list[str]] = defaultdict(list)
+    for run_id, kind, key in conn.execute(
+        "SELECT run_id, kind, node_key FROM events WHERE run_id IS NOT NULL ORDER BY id"
+    ):
+        told[run_id].append(f"{kind} {key}")
+    for run_id, output in conn.execute(
+        "SELECT run_id, output FROM run_steps WHERE key = 'wait' AND state = 'completed'"
+    ):
+        waited = told[run_id].index("workflow.node.waiting wait")
+        gone = told[run_id].index("weave.go go")
+        assert waited > gone or json.loads(output).get("kind") == "weave.go", f"run {run_id} missed its event"
+
+
+def check_turns(conn: sqlite3.Connection) -> None:
+    """Of runs with one concurrency key no two ran at the same time, and they came in the order of their starts."""
+    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    rows = conn.execute(
+        "SELECT r.payload, min(CASE WHEN e.kind = 'workflow.run.started' THEN e.id END), "
+        "max(CASE WHEN e.kind IN ('workflow.run.completed', 'workflow.run.failed', 'workflow.run.cancelled') "
+        "THEN e.id END) FROM runs r JOIN events e ON e.run_id = r.id JOIN workflows w ON w.id = r.workflow_id "
+        "WHERE w.name = 'weave' AND r.parent_run_id IS NULL GROUP BY r.id ORDER BY r.seq"
+    )
+    for payload, started, ended in rows:
+        spans[json.loads(payload)["number"] // 10].append((started, ended))
+    for key, turns in spans.items():
+        for (_before, ended), (started, _after) in pairwise(turns):
+            assert ended < started, f"two runs of the key {key} at one time, or not in their order"
 
 
 def check_events(conn: sqlite3.Connection, heard: list[int]) -> None:

@@ -62,6 +62,55 @@ EFFECTS = {
 }
 
 
+# Runs that start others and wait for them, for an event, and for their turn.
+WEAVE = {
+    "name": "weave",
+    "mode": "queue",
+    "concurrency_key": "int(trigger.number / 10)",
+    "nodes": [
+        {
+            "key": "each",
+            "operation": "workflow.foreach",
+            "config": {
+                "items": [0, 1, 2, 3],
+                "concurrency": 2,
+                "nodes": [
+                    {"key": "rest", "operation": "workflow.delay", "config": {"for": 10}},
+                    {
+                        "key": "n",
+                        "operation": "transform",
+                        "depends_on": ["rest"],
+                        "config": {"values": {"n": "{{ item }}"}},
+                    },
+                ],
+            },
+        },
+        {
+            "key": "call",
+            "operation": "workflow.call",
+            "config": {"workflow": "pure", "input": {"number": "{{ trigger.number }}"}},
+        },
+        {
+            "key": "wait",
+            "operation": "workflow.wait_event",
+            "config": {
+                "event": "weave.*",
+                "match": {"run": "{{ run.id }}"},
+                "timeout": "5s",
+                "on_timeout": "continue",
+            },
+        },
+        {"key": "pause", "operation": "workflow.delay", "config": {"for": 100}},
+        {
+            "key": "go",
+            "operation": "event.emit",
+            "depends_on": ["pause"],
+            "config": {"kind": "weave.go", "payload": {"run": "{{ run.id }}"}},
+        },
+    ],
+}
+
+
 @dataclass
 class Shared:
     """What all clients of a test have in common."""
@@ -84,7 +133,7 @@ class Shared:
 
 async def save_workflows(client: Client, shared: Shared) -> None:
     """Make the workflows that the load triggers."""
-    for definition in (PURE, NAP, EFFECTS):
+    for definition in (PURE, NAP, EFFECTS, WEAVE):
         status, saved = await client.send("POST", "/v1/workflow-definitions", json=definition)
         assert status == 201, saved
         shared.workflows[str(definition["name"])] = saved["id"]
@@ -399,7 +448,7 @@ class Load:
         self.keys = Keys(shared)
         self.files = [Files(shared, worker) for worker in range(2)]
         self.listener = Listener()
-        self.triggers = [Trigger(shared, "pure"), Trigger(shared, "effects")]
+        self.triggers = [Trigger(shared, "pure"), Trigger(shared, "effects"), Trigger(shared, "weave")]
         self.workers = [*self.triggers, Control(shared), self.keys, *self.files]
 
     async def live(self, client: Client) -> None:
