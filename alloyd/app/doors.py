@@ -29,6 +29,7 @@ from alloyd.wire.control import (
     operations,
     organizations,
     providers,
+    releases,
     run_actions,
     schedules,
     sessions,
@@ -150,9 +151,8 @@ class Doors(Capabilities):
             *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),
-            *workflow_definitions.routes(
-                self.workflows, self.releases, self.page_limits, config.limits.definitions_bytes_max
-            ),
+            *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
+            *releases.routes(self.releases, self.workflows),
             *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
             *run_actions.routes(
                 self.runs, self.retries, self.event_waits, self.page_limits, config.engine.payload_bytes_max

@@ -339,6 +339,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/teams/{id}"): {"name": "x"},
     ("PUT", "/v1/organizations/{id}/budget"): {"limit_usd": 1},
     ("POST", "/v1/workflow-runs/{id}/signal"): {"name": "x"},
+    ("POST", "/v1/workflow-definitions/{id}/releases"): {"release": "x"},
     ("POST", "/v1/teams/{id}/members"): {"user_id": "x"},
 }
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from alloyd.domain.workflows.model import Release, Workflow, WorkflowVersion
-from alloyd.domain.workflows.releases import ReleaseService
+from alloyd.domain.workflows.model import Workflow, WorkflowVersion
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import bad_request
 from alloyd.kit.clock import rfc3339
@@ -57,35 +56,17 @@ class Deleted(msgspec.Struct):
     id: str
 
 
-class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A label, and which version it names: without `version` the newest published one."""
-
-    release: str
-    version: Annotated[int, msgspec.Meta(ge=1, le=VERSION_MAX)] | None = None
-
-
 class WorkflowQuery(PageQuery, frozen=True, kw_only=True):
     """The query of the list."""
 
     organization_id: str | None = None
 
 
-class ReleaseBody(msgspec.Struct, frozen=True):
-    """A label that names one version for good."""
-
-    release: str
-    version: int
-    workflow_id: str
-    created_by: str
-    created_at: str
-
-
 class DefinitionRoutes:
     """Handlers over the workflows service."""
 
-    def __init__(self, workflows: WorkflowService, releases: ReleaseService, limits: PageLimits) -> None:
+    def __init__(self, workflows: WorkflowService, limits: PageLimits) -> None:
         self._workflows = workflows
-        self._releases = releases
         self._pager = Pager("workflow-definitions", limits, str)
 
     async def create_definition(self, call: Call) -> DefinitionAnswer:
@@ -119,19 +100,6 @@ class DefinitionRoutes:
         await self._workflows.delete(call.who, call.param("id"))
         return Deleted(call.param("id"))
 
-    async def post_release(self, call: Call) -> ReleaseBody:
-        """Name a version."""
-        body: ReleaseRequest = call.body
-        return _release(await self._releases.release(call.who, call.param("id"), body.release, body.version))
-
-    async def list_releases(self, call: Call) -> list[ReleaseBody]:
-        """Every name that versions of a workflow have, newest first."""
-        return [_release(found) for found in await self._releases.list_all(call.who, call.param("id"))]
-
-
-def _release(found: Release) -> ReleaseBody:
-    return ReleaseBody(found.label, found.version, found.workflow_id, found.created_by, rfc3339(found.created_at))
-
 
 def _fields(workflow: Workflow) -> dict[str, Any]:
     return {
@@ -157,11 +125,9 @@ def _definition(version: WorkflowVersion, *, changed: bool | None = None) -> Def
     return DefinitionAnswer(**fields, definition=version.definition, changed=changed)
 
 
-def routes(
-    workflows: WorkflowService, releases: ReleaseService, limits: PageLimits, definition_bytes_max: int
-) -> list[Route]:
+def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max: int) -> list[Route]:
     """The routes of workflow definitions."""
-    handlers = DefinitionRoutes(workflows, releases, limits)
+    handlers = DefinitionRoutes(workflows, limits)
     stem = "/workflow-definitions"
     return [
         Route(
@@ -215,28 +181,6 @@ def routes(
             "workflow.write",
             "Take a workflow out of use",
             output=Deleted,
-            statuses=(404,),
-            owner=workflows.find_organization,
-        ),
-        Route(
-            "POST",
-            f"{stem}/{{id}}/releases",
-            handlers.post_release,
-            "workflow.write",
-            "Name a version for good; the same name for the same version changes nothing",
-            body=ReleaseRequest,
-            output=ReleaseBody,
-            status=201,
-            statuses=(404, 409),
-            owner=workflows.find_organization,
-        ),
-        Route(
-            "GET",
-            f"{stem}/{{id}}/releases",
-            handlers.list_releases,
-            "workflow.read",
-            "The names of a workflow's versions, newest first",
-            output=list[ReleaseBody],
             statuses=(404,),
             owner=workflows.find_organization,
         ),
