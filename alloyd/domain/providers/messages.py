@@ -199,14 +199,14 @@ def _image(part: Mapping[str, Any], place: str) -> ImagePart:
         url = None
     if isinstance(url, str) and url.startswith(("https://", "http://")):
         return ImagePart(url=url)
-    if not isinstance(data, str) or media_type not in _IMAGE_TYPES:
+    if not isinstance(data, str) or not isinstance(media_type, str) or media_type not in _IMAGE_TYPES:
         wanted = "an image by url (http or https), or data in base64 with media_type"
         raise bad_request(f"{place}: {wanted} (png, jpeg, gif or webp) is wanted", place)
     try:
         base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise bad_request(f"{place}: the image's data is not base64", place) from None
-    return ImagePart(media_type=str(media_type), data=data)
+    return ImagePart(media_type=media_type, data=data)
 
 
 def _tool_calls(given: Any, place: str) -> tuple[ToolCall, ...]:

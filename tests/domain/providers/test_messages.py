@@ -133,6 +133,11 @@ def test_forms_of_other_modalities(modality: str, given: Any, texts: Any, text: 
             [{"content": [{"type": "image_url", "image_url": "data:image/png,x"}]}],
             "input.messages[0].content[0]",
         ),
+        (
+            "text",
+            [{"content": [{"type": "image", "data": PNG, "media_type": ["image/png"]}]}],
+            "input.messages[0].content[0]",
+        ),
         ("text", [{"role": "tool", "content": "x"}], "input.messages[0].tool_call_id"),
         ("text", [{"role": "assistant", "tool_calls": {}}], "input.messages[0].tool_calls"),
         ("text", [{"role": "assistant", "tool_calls": [{"id": "x"}]}], "input.messages[0].tool_calls[0]"),
