@@ -14,9 +14,13 @@ from alloyd.domain.retention import service as module
 from alloyd.domain.retention.model import DAY_MS, HOUR_MS
 from alloyd.domain.runs import store as runs_store
 from alloyd.domain.usage import store as usage_store
+from alloyd.domain.usage.model import NewUsage, UsageSettings
+from alloyd.domain.usage.service import UsageService
 from alloyd.errors import AlloydError
 from alloyd.events import store as events_store
 from alloyd.events.feed import Feed
+from alloyd.events.model import Story
+from alloyd.principal import system_principal
 
 
 async def test_old_ended_runs_go_with_their_steps_and_events(past):
@@ -171,6 +175,20 @@ async def test_idempotency_keys_go_after_their_hours(past):
     assert await past.select("SELECT key FROM idempotency_keys ORDER BY key") == ["k1", "k23"]
 
 
+async def test_usage_records_go_after_their_days_and_sums_stay(past):
+    usage = UsageService(past.database, past.clock, UsageSettings())
+    start = past.clock.now_ms()
+    for _ in range(5):
+        used = NewUsage("p", "m", "text", cost_micro_usd=10)
+        await usage.settle(usage.reserve("one", 10), system_principal("one"), used)
+        past.clock.advance(DAY_MS)
+    past.settings = replace(past.settings, usage_days=3)
+    assert (await past.retention.sweep()).usage_records == 2
+    assert (await past.retention.sweep()).usage_records == 0
+    assert await past.select("SELECT count(*) FROM usage_records") == [3]
+    assert (await usage.report("one", start, past.clock.now_ms())).totals.cost_micro_usd == 50
+
+
 # -- small steps ------------------------------------------------------------------------------------------------------
 
 
@@ -269,11 +287,11 @@ async def test_who_reads_an_old_run_when_it_is_deleted_comes_to_a_clean_end(past
     run_id = await past.run(100, events=450)
     await past.event(0)
     ids = await past.select(f"SELECT id FROM events WHERE run_id = '{run_id}' ORDER BY id")
-    feed = Feed(past.log, past.log.hub.open({"one"}, run_id=run_id))
+    feed = Feed(past.log, past.log.hub.open({"one"}, story=Story("run", run_id)))
     if resumed:
-        await feed.resume(str(ids[10]), run_is_over=True)
+        await feed.resume(str(ids[10]), is_over=True)
     else:
-        feed.replay(run_is_over=True)
+        feed.replay(is_over=True)
     first = await feed.read()
     assert first
     await past.retention.sweep()
