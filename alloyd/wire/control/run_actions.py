@@ -107,8 +107,11 @@ def routes(
 ) -> list[Route]:
     """The routes of retries, signals and dead letters."""
     handlers = RunActionRoutes(retries, waits, limits)
-    run, letters = "/workflow-runs/{id}", "/dead-letters"
-    owner = runs.find_organization
+    return [*_run_routes(handlers, runs, payload_bytes_max), *_letter_routes(handlers, runs)]
+
+
+def _run_routes(handlers: RunActionRoutes, runs: RunService, payload_bytes_max: int) -> list[Route]:
+    run, owner = "/workflow-runs/{id}", runs.find_organization
     return [
         Route(
             "POST",
@@ -135,6 +138,12 @@ def routes(
             body_bytes_max=payload_bytes_max,
             owner=owner,
         ),
+    ]
+
+
+def _letter_routes(handlers: RunActionRoutes, runs: RunService) -> list[Route]:
+    letters, owner = "/dead-letters", runs.find_organization
+    return [
         Route(
             "GET",
             letters,
