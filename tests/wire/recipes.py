@@ -10,11 +10,14 @@ from typing import Any
 
 import aiohttp
 
+from alloyd.events.model import Story
 from alloyd.kit.signatures import signature_header
 from tests.app import Served
 from tests.people import PASSWORD, Person, sign_in
 
 NOOP = {"key": "a", "operation": "workflow.noop"}
+FAIL = {"key": "a", "operation": "transform", "config": {"values": {"x": "{{ trigger.missing }}"}}}
+WAIT = {"key": "a", "operation": "workflow.wait_event", "config": {"event": "go"}}
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,26 @@ class Kitchen:
 
     async def run(self) -> str:
         return await self.make("/workflow-runs", {"workflow_definition_id": await self.workflow()})
+
+    async def started(self, node: dict[str, Any]) -> str:
+        workflow = await self.served.publish(node, name=self.name("flow"))
+        run = await self.make("/workflow-runs", {"workflow_definition_id": workflow})
+        await self.served.data("POST", f"/workflow-runs/{run}/start", status=202)
+        return run
+
+    async def failed_run(self) -> str:
+        run = await self.started(FAIL)
+        assert await self.served.app.runs.wait(await self.served.principal("acme"), run, 30) is not None
+        return run
+
+    async def waiting_run(self) -> str:
+        run = await self.started(WAIT)
+        reader = self.served.app.hub.open({self.served.orgs["acme"]}, story=Story("run", run))
+        while "workflow.run.waiting" not in await self.served.kinds(run):
+            reader.take()
+            await reader.wait(30)
+        self.served.app.hub.release(reader)
+        return run
 
     async def key(self) -> str:
         return await self.make("/api-keys", {"name": self.name("key")})
@@ -274,6 +297,14 @@ RECIPES: dict[str, Recipe] = {
     "POST /v1/workflow-runs": _create_run,
     "POST /v1/workflow-runs/{id}/start": by_id("/v1/workflow-runs/{}/start", Kitchen.run, {}),
     "POST /v1/workflow-runs/{id}/cancel": by_id("/v1/workflow-runs/{}/cancel", Kitchen.run, {}),
+    "POST /v1/workflow-runs/{id}/retry": by_id("/v1/workflow-runs/{}/retry", Kitchen.failed_run, {"from": "start"}),
+    "POST /v1/workflow-runs/{id}/signal": by_id("/v1/workflow-runs/{}/signal", Kitchen.waiting_run, {"name": "go"}),
+    "POST /v1/workflow-definitions/{id}/releases": by_id(
+        "/v1/workflow-definitions/{}/releases", Kitchen.workflow, {"release": "1.0.0"}
+    ),
+    "POST /v1/dead-letters/{id}/requeue": by_id("/v1/dead-letters/{}/requeue", Kitchen.failed_run, {}),
+    "POST /v1/dead-letters/{id}/discard": by_id("/v1/dead-letters/{}/discard", Kitchen.failed_run, {}),
+    "DELETE /v1/dead-letters/{id}": by_id("/v1/dead-letters/{}", Kitchen.failed_run),
     "POST /v1/jobs": to("/v1/jobs", {"modality": "text", "input": "hello"}),
     "PUT /v1/organizations/{id}/budget": by_id(
         "/v1/organizations/{}/budget", Kitchen.org, {"limit_usd": "5", "period": "month"}
