@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PyInstaller.utils.hooks import collect_submodules
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 ROOT = Path(__file__).resolve().parents[1]
 # By suffix, the same as [tool.setuptools.package-data] in pyproject.toml; a test holds the two together.
@@ -20,6 +20,11 @@ def data_files(room: Path = ROOT / "alloyd") -> list[tuple[str, str]]:
     ]
 
 
+def time_zone_files() -> list[tuple[str, str]]:
+    """The time zones, for machines that have none of their own: schedules need them."""
+    return [(str(source), folder) for source, folder in collect_data_files("tzdata")]
+
+
 # Imported out of compiled code, where PyInstaller can't see it, or by name while running.
 _WHOLE_PACKAGES = (
     "aiohttp",
@@ -29,6 +34,7 @@ _WHOLE_PACKAGES = (
     "prometheus_client",
     "rich",
     "structlog",
+    "tzdata",
     "uuid_utils",
     "uvloop",
 )
