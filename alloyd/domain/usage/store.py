@@ -118,10 +118,8 @@ def delete_budget(tx: Tx, org_id: str) -> bool:
     return tx.execute("DELETE FROM budgets WHERE org_id = ?", (org_id,)).rowcount == 1
 
 
-DELETE_OLD = (
-    "DELETE FROM usage_records WHERE rowid IN (SELECT rowid FROM usage_records INDEXED BY usage_records_by_age "
-    "WHERE created_at < ? ORDER BY created_at LIMIT ?)"
-)
+FIND_OLD = "SELECT rowid FROM usage_records WHERE created_at < ? ORDER BY created_at LIMIT ?"
+DELETE_ONE = "DELETE FROM usage_records WHERE rowid = ?"
 
 
 def delete_before(tx: Tx, before_ms: int, limit: int) -> int:
@@ -129,7 +127,8 @@ def delete_before(tx: Tx, before_ms: int, limit: int) -> int:
 
     Their sums stay, and it is noted from when on there are still records.
     """
-    deleted = tx.execute(DELETE_OLD, (before_ms, limit)).rowcount
+    old = tx.execute(FIND_OLD, (before_ms, limit)).fetchall()
+    deleted = tx.executemany(DELETE_ONE, old).rowcount if old else 0
     if deleted:
         tx.execute(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET "

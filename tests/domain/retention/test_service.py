@@ -372,7 +372,8 @@ QUERIES = {
     "list_events": (events_store.LIST_FROM, (1, 10)),
     "delete_event": (events_store.DELETE_ONE, (1, "o")),
     "delete_of_run": (events_store.DELETE_OF_RUN, ("r", "o", 10)),
-    "delete_usage": (usage_store.DELETE_OLD, (1, 10)),
+    "find_usage": (usage_store.FIND_OLD, (1, 10)),
+    "delete_usage": (usage_store.DELETE_ONE, (1,)),
 }
 
 

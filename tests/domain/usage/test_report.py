@@ -142,7 +142,8 @@ QUERIES = {
     "page": (store.LIST_PAGE, ("o", 0, 1, 1, "a", 9)),
     "of a job": (store.LIST_OF_JOB, ("o", "j", 9)),
     "totals of a job": (store.TOTALS_OF_JOB, ("o", "j")),
-    "purge": (store.DELETE_OLD, (1, 9)),
+    "find old": (store.FIND_OLD, (1, 9)),
+    "delete one": (store.DELETE_ONE, (1,)),
 }
 
 
