@@ -62,6 +62,7 @@ EFFECTS = {
 }
 
 
+WEAVE_PATIENCE_MS = 5000
 # Runs that start others and wait for them, for an event, and for their turn.
 WEAVE = {
     "name": "weave",
@@ -96,7 +97,7 @@ WEAVE = {
             "config": {
                 "event": "weave.*",
                 "match": {"run": "{{ run.id }}"},
-                "timeout": "5s",
+                "timeout": WEAVE_PATIENCE_MS,
                 "on_timeout": "continue",
             },
         },
