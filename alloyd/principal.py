@@ -61,6 +61,15 @@ ACTIONS: dict[str, Rule] = {
     "dead_letter.write": Rule(Role.MEMBER, "runs:write"),
     "run.retry": Rule(Role.MEMBER, "workflows:run"),
     "run.signal": Rule(Role.MEMBER, "runs:write"),
+    "integration.read": Rule(Role.VIEWER, "integrations:read"),
+    "integration.write": Rule(Role.ADMIN, "integrations:write"),
+    "installation.read": Rule(Role.VIEWER, "integrations:read"),
+    "installation.write": Rule(Role.MEMBER, "integrations:write"),
+    "end_user.read": Rule(Role.VIEWER, "integrations:read"),
+    "end_user.write": Rule(Role.MEMBER, "integrations:write"),
+    "connector.read": Rule(Role.VIEWER, "integrations:read"),
+    "credential.read": Rule(Role.ADMIN, "credentials:read"),
+    "credential.write": Rule(Role.ADMIN, "credentials:write"),
     "api_key.read": Rule(Role.ADMIN, "keys:read"),
     "api_key.create": Rule(Role.ADMIN, "keys:write"),
     "api_key.disable": Rule(Role.ADMIN, "keys:write"),
@@ -84,7 +93,7 @@ ANY_ID = "*"
 OWNERS_OWN = frozenset({"organization", "member", "grant"})
 
 # Broad scopes open a whole surface; the role still limits.
-SURFACE_SCOPES = frozenset({"private", "control"})
+SURFACE_SCOPES = frozenset({"private", "control", "embedded"})
 FINE_SCOPES = frozenset(rule.scope for rule in ACTIONS.values())
 SCOPES = SURFACE_SCOPES | FINE_SCOPES
 

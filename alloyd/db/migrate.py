@@ -23,6 +23,9 @@ MIGRATIONS = (
     "0007_webhooks.sql",
     "0008_usage.sql",
     "0009_releases.sql",
+    "0010_embedded.sql",
+    "0011_connectors.sql",
+    "0012_objects.sql",
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

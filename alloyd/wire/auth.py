@@ -22,6 +22,7 @@ OPERATOR_SURFACE = "operator"
 SURFACE_ACCEPTS: dict[str, frozenset[str]] = {
     "private": frozenset({"private"}),
     "control": frozenset({"control"}) | FINE_SCOPES,
+    "embedded": frozenset({"embedded"}),
 }
 
 _READING = frozenset({"GET", "HEAD"})

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit.ids import random_token
-from alloyd.principal import FINE_SCOPES, SCOPES, SURFACE_SCOPES, Kind, Principal, Role
+from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
 
 KEY_PREFIX = "alloy_"
 KEY_ID_CHARS = 8
@@ -21,6 +21,7 @@ ID_SLICE = slice(_ID_START, _ID_START + KEY_ID_CHARS)
 RAW_CHARS = _ID_START + KEY_ID_CHARS + 1 + SECRET_CHARS
 
 NAME_CHARS_MAX = 200
+USUAL_SCOPES = ("control", "private")  # of a key that asks for none
 DESCRIPTION_CHARS_MAX = 1000
 KEYS_PER_ORG_MAX = 10_000  # that still work; ended ones don't count
 GRACE_MS_MAX = 30 * 24 * 3_600_000
@@ -121,7 +122,7 @@ def check_scopes(principal: Principal, scopes: tuple[str, ...] | None) -> tuple[
     own key lacks.
     """
     if scopes is None:
-        scopes = tuple(principal.scopes if principal.kind is Kind.KEY else SURFACE_SCOPES)
+        scopes = tuple(principal.scopes if principal.kind is Kind.KEY else USUAL_SCOPES)
     if not scopes:
         raise bad_request("scopes: at least one", "scopes")
     for at, scope in enumerate(scopes):

@@ -232,7 +232,7 @@ async def test_bootstrap_once(world: World) -> None:
     assert (first.org.slug, first.issued.key.role, first.issued.key.scopes) == (
         "default",
         Role.OWNER,
-        ("control", "private"),
+        ("control", "embedded", "private"),
     )
     assert await world.signed_in(first.issued, "private") is not None
     assert await world.orgs.get_default() == first.org
