@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
@@ -15,6 +16,8 @@ K = TypeVar("K")
 _READERS_WOKEN_AT_ONCE = 32
 _WAKE_PAUSE_S_MAX = 0.015
 
+_TEXT = 0x81  # the first byte of a WebSocket frame: the last of its message, which is text
+
 RevocationWatcher = Callable[[str], None]
 Listener = Callable[[Sequence[Event]], None]
 
@@ -22,11 +25,12 @@ Listener = Callable[[Sequence[Event]], None]
 class Batch:
     """Events that reach a reader together, oldest first. One object for all its readers, so it is encoded once."""
 
-    __slots__ = ("_frames", "events")
+    __slots__ = ("_frames", "_messages", "events")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
         self._frames: bytes | None = None
+        self._messages: bytes | None = None
 
     def to_frames(self) -> bytes:
         """All of it as server-sent events."""
@@ -36,6 +40,25 @@ class Batch:
                 events[0].to_frame() if len(events) == 1 else b"".join([event.to_frame() for event in events])
             )
         return self._frames
+
+    def to_messages(self) -> bytes:
+        """All of it as a server's WebSocket frames, a text message for each event. A server's are not masked."""
+        if self._messages is None:
+            pieces: list[bytes] = []
+            for event in self.events:
+                encoded = event.to_json()
+                pieces += (_message_head(len(encoded)), encoded)
+            self._messages = b"".join(pieces)
+        return self._messages
+
+
+def _message_head(length: int) -> bytes:
+    """RFC 6455, section 5.2: a whole text message."""
+    if length < 126:
+        return bytes((_TEXT, length))
+    if length < 0x10000:
+        return struct.pack("!BBH", _TEXT, 126, length)
+    return struct.pack("!BBQ", _TEXT, 127, length)
 
 
 class Reader:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 from aiohttp import web
 
-from alloyd.events.hub import Batch
 from alloyd.events.model import Story
 from alloyd.principal import Principal
 from alloyd.wire.route import Call, Sink
@@ -25,7 +23,6 @@ HEADERS = {
 
 _OPENED = b": open\n\n"
 _HEARTBEAT = b": heartbeat\n\n"
-_WRITE_BYTES = 64 * 1024
 
 # Raises ``not_found`` for a run or job that the caller may not see; tells whether it has ended.
 CheckStory = Callable[[Principal, str], Awaitable[bool]]
@@ -74,14 +71,14 @@ async def _serve(call: Call, stream: Stream) -> web.StreamResponse | None:
         await _tell(call.sink, stream)
         return None
     response = web.StreamResponse(headers={**HEADERS, "X-Request-Id": call.request_id})
-    await response.prepare(call.request)
-    if call.request.method == "HEAD":
+    writer = await response.prepare(call.request)
+    if writer is None or call.request.method == "HEAD":
         return response
     stream.bound_socket()
     try:
-        await _write(response, stream, [_OPENED])
+        await stream.send(writer, (_OPENED,))
         while (batches := await stream.feed.read()) is not None:
-            await _send(response, stream, batches)
+            await stream.send(writer, [batch.to_frames() for batch in batches] or (_HEARTBEAT,))
     except ConnectionError:
         pass  # the reader left
     except Exception:
@@ -98,28 +95,3 @@ async def _tell(sink: Sink, stream: Stream) -> None:
         for batch in batches:
             for event in batch.events:
                 await sink.send(msgspec.json.decode(event.to_json()))
-
-
-async def _send(response: web.StreamResponse, stream: Stream, batches: Sequence[Batch]) -> None:
-    if not batches:
-        await _write(response, stream, [_HEARTBEAT])
-        return
-    pieces: list[bytes] = []
-    size = 0
-    for batch in batches:
-        frames = batch.to_frames()
-        pieces.append(frames)
-        size += len(frames)
-        if size >= _WRITE_BYTES:
-            await _write(response, stream, pieces)
-            pieces, size = [], 0
-            if stream.feed.reader.closed is not None:
-                return
-    if pieces:
-        await _write(response, stream, pieces)
-
-
-async def _write(response: web.StreamResponse, stream: Stream, pieces: list[bytes]) -> None:
-    stream.begin_write()
-    await response.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-    stream.end_write(asyncio.get_running_loop().time())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.events.feed import Feed
@@ -30,6 +31,8 @@ KINDS_MAX = 50
 SOCKET_BUFFER_BYTES = 128 * 1024
 # A reader that takes nothing for this long is cut off; it resumes where it was.
 STALL_S = 120.0
+# Batches of events are put together up to this, and then written, and waited for.
+WRITE_BYTES = 64 * 1024
 RETRY_AFTER_S = 10
 
 _KIND = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?\Z")
@@ -65,14 +68,29 @@ class Stream:
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
 
-    def begin_write(self) -> None:
-        """A write that may have to wait for the other side."""
-        self._writing = True
+    async def send(self, writer: AbstractStreamWriter, pieces: Iterable[bytes]) -> None:
+        """Write ``pieces``, some together, each time as soon as the other side takes it. Not all once it is closed.
 
-    def end_write(self, now: float) -> None:
-        """The write went through, at ``now`` in the loop's time."""
+        Raises ConnectionError when the other side is gone.
+        """
+        waiting: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= WRITE_BYTES:
+                await self._write(writer, waiting)
+                waiting, size = [], 0
+                if self.feed.reader.closed is not None:
+                    return
+        if waiting:
+            await self._write(writer, waiting)
+
+    async def _write(self, writer: AbstractStreamWriter, pieces: list[bytes]) -> None:
+        self._writing = True
+        await writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         self._writing = False
-        self.last_write = now
+        self.last_write = asyncio.get_running_loop().time()
 
     def look_after(self, now: float, heartbeat_s: float) -> None:
         """Ask for a sign of life after ``heartbeat_s`` of silence; cut the connection when a write hangs."""

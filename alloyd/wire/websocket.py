@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from alloyd.errors import AlloydError, Code, bad_request
-from alloyd.events.hub import Batch
 from alloyd.wire.body import decode_json
 from alloyd.wire.route import Call
 from alloyd.wire.stream import STOPPING, Stream, Streams, log, parse_kinds
@@ -92,9 +92,9 @@ async def serve_websocket(
         if after:
             await stream.feed.resume(after)
         socket.headers["X-Request-Id"] = call.request_id
-        await socket.prepare(call.request)
+        writer = await socket.prepare(call.request)
         stream.bound_socket()
-        await _Conversation(socket, streams, stream, call.request_id).run()
+        await _Conversation(socket, writer, streams, stream, call.request_id).run()
     finally:
         streams.release(stream)
     return socket
@@ -103,8 +103,16 @@ async def serve_websocket(
 class _Conversation:
     """One connected client: a task reads what it says, the caller's own task sends."""
 
-    def __init__(self, socket: web.WebSocketResponse, streams: Streams, stream: Stream, request_id: str) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        writer: AbstractStreamWriter,
+        streams: Streams,
+        stream: Stream,
+        request_id: str,
+    ) -> None:
         self._socket = socket
+        self._writer = writer
         self._streams = streams
         self._stream = stream
         self._request_id = request_id
@@ -134,7 +142,10 @@ class _Conversation:
             if batches is None:
                 await self._say_goodbye()
                 return
-            await self._send(batches)
+            if self._socket.closed:  # nothing may follow the frame that says so
+                return
+            # aiohttp's own way would make a frame of each event for each client.
+            await self._stream.send(self._writer, [batch.to_messages() for batch in batches])
 
     async def _subscribe(self) -> None:
         assert self._wanted is not None
@@ -143,16 +154,6 @@ class _Conversation:
         self._streams.narrow(self._stream, kinds)
         if after is not None:
             await self._stream.feed.resume(after)
-
-    async def _send(self, batches: Sequence[Batch]) -> None:
-        stream = self._stream
-        for batch in batches:
-            for event in batch.events:
-                if stream.feed.reader.closed is not None:
-                    return
-                stream.begin_write()
-                await self._socket.send_frame(event.to_json(), WSMsgType.TEXT)
-                stream.end_write(asyncio.get_running_loop().time())
 
     async def _say_goodbye(self) -> None:
         reason = self._stream.feed.reader.closed or ""
