@@ -230,6 +230,20 @@ class EventsConfig(Group, frozen=True, kw_only=True):
     ] = ()
 
 
+class EmbeddedConfig(Group, frozen=True, kw_only=True):
+    """The embedded API, which other companies' products call for their own users."""
+
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        texts(
+            "Origins whose pages may call the embedded API from a browser, with a user's token; empty means none.",
+            rules.origin,
+            live=True,
+        ),
+    ] = ()
+    token_ttl_s: Annotated[int, number("How long the token of an end user lives.", 60, 86_400, "seconds")] = 900
+
+
 class EgressConfig(Group, frozen=True, kw_only=True):
     """Requests that workflows make to other servers."""
 
@@ -419,6 +433,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineConfig = EngineConfig()
     triggers: TriggersConfig = TriggersConfig()
     events: EventsConfig = EventsConfig()
+    embedded: EmbeddedConfig = EmbeddedConfig()
     egress: EgressConfig = EgressConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
