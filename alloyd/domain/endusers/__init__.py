@@ -1,0 +1,1 @@
+"""End users: for whom an organization runs workflows, and their short tokens."""
