@@ -50,7 +50,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "hooks": {"orgs", "runs", "workflows", "idempotency"},
     "operations": {"providers", "storage", "webhooks"},
     "providers": {"usage"},
-    "workflows": {"operations"},
+    "workflows": {"operations", "idempotency"},
     "retention": {"audit", "runs", "idempotency", "usage", "webhooks"},
     "runs": {"workflows", "operations", "orgs", "authz", "idempotency"},
     "assets": {"storage", "idempotency"},

@@ -154,8 +154,11 @@ class TeamService:
 
         return await self._database.read(read)
 
-    async def set_member(self, principal: Principal, team_id: str, user_id: str, role: Role | None) -> TeamMember:
-        """Make one of the organization's members a member of the team, or give them another role there.
+    async def set_member(
+        self, principal: Principal, team_id: str, user_id: str, role: Role | None, once: Once | None = None
+    ) -> TeamMember:
+        """Make one of the organization's members a member of the team, or give them another role there. A repeat of
+        ``once`` changes nothing.
 
         Raises ``not_found`` (team; user: for who is no member of the organization), ``forbidden`` for a role above the
         caller's, or a member who holds one in this team already, ``conflict`` at ``MEMBERS_PER_TEAM_MAX``. Emits
@@ -164,7 +167,10 @@ class TeamService:
 
         def write(tx: Tx) -> TeamMember:
             require_team(tx.conn, principal.org_id, team_id)
+            if idempotency.find_made(tx, principal.org_id, once) is not None:
+                return _must_find_member(tx.conn, principal.org_id, team_id, user_id)
             orgs.require_active(tx, principal.org_id)
+            idempotency.remember_made(tx, principal.org_id, once, user_id)
             return self.put_member(tx, principal, team_id, user_id, role)
 
         return await self._database.write(write)

@@ -9,6 +9,8 @@ from dataclasses import replace
 import msgspec
 
 from alloyd.db import Database, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
 from alloyd.domain.webhooks import store
 from alloyd.domain.webhooks.model import TEST_KIND, Delivery, DeliveryFilter, DeliveryState, Webhook
 from alloyd.domain.webhooks.service import new_delivery
@@ -45,7 +47,7 @@ class DeliveryService:
 
         return await self._database.read(read)
 
-    async def redeliver(self, principal: Principal, delivery_id: str) -> Delivery:
+    async def redeliver(self, principal: Principal, delivery_id: str, once: Once | None = None) -> Delivery:
         """Send a delivery again, under its own id, with all its attempts before it; one that is pending is sent now.
 
         Raises ``not_found``, ``conflict`` when its webhook is deleted or disabled. Emits
@@ -55,6 +57,8 @@ class DeliveryService:
 
         def write(tx: Tx) -> Delivery:
             delivery = _must_find(tx.conn, org_id, delivery_id)
+            if idempotency.find_made(tx, org_id, once) is not None:
+                return delivery
             webhook = store.find(tx.conn, org_id, delivery.webhook_id)
             _require_enabled(webhook)
             again = replace(
@@ -63,12 +67,13 @@ class DeliveryService:
             store.update_delivery(tx, again)
             payload = {"webhook_id": delivery.webhook_id, "kind": delivery.kind}
             tx.emit(Event(org_id, "webhook.redelivery_requested", delivery_id, payload))
+            idempotency.remember_made(tx, org_id, once, delivery_id)
             tx.after_commit(self.wake)
             return again
 
         return await self._database.write(write)
 
-    async def test(self, principal: Principal, webhook_id: str) -> Delivery:
+    async def test(self, principal: Principal, webhook_id: str, once: Once | None = None) -> Delivery:
         """Send a ``webhook.test`` to a webhook, whatever it asks for; it is no event that anybody else hears of.
 
         Raises ``not_found``, ``conflict`` when it is disabled. Emits ``webhook.tested``.
@@ -76,6 +81,9 @@ class DeliveryService:
         org_id, delivery_id = principal.org_id, new_id()
 
         def write(tx: Tx) -> Delivery:
+            made = idempotency.find_made(tx, org_id, once)
+            if made is not None:
+                return _must_find(tx.conn, org_id, made)
             webhook = _require_enabled(_must_find_webhook(tx.conn, org_id, webhook_id))
             body = msgspec.json.encode(
                 {
@@ -90,6 +98,7 @@ class DeliveryService:
             delivery = new_delivery(tx, webhook, delivery_id, TEST_KIND, body, delivery_id)
             store.insert_deliveries(tx, [delivery])
             tx.emit(Event(org_id, "webhook.tested", webhook_id, {"delivery_id": delivery_id}))
+            idempotency.remember_made(tx, org_id, once, delivery_id)
             tx.after_commit(self.wake)
             return delivery
 

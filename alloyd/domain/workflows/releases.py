@@ -7,6 +7,8 @@ import sqlite3
 from typing import Any, Final
 
 from alloyd.db import Database, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
 from alloyd.domain.workflows import store
 from alloyd.domain.workflows.model import Release, Workflow, WorkflowVersion
 from alloyd.errors import bad_request, conflict, not_found
@@ -47,8 +49,10 @@ class ReleaseService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def release(self, principal: Principal, workflow_id: str, label: str, version: int | None) -> Release:
-        """Give ``version`` (the newest published without) the name ``label``.
+    async def release(
+        self, principal: Principal, workflow_id: str, label: str, version: int | None, once: Once | None = None
+    ) -> Release:
+        """Give ``version`` (the newest published without) the name ``label``. A repeat of ``once`` changes nothing.
 
         Raises ``bad_request`` (release), ``not_found`` (the workflow, the version), ``conflict`` for a draft, and when
         the label names another version. Emits ``workflow.released``.
@@ -58,6 +62,8 @@ class ReleaseService:
 
         def write(tx: Tx) -> Release:
             workflow = _must_find(tx.conn, org_id, workflow_id)
+            if idempotency.find_made(tx, org_id, once) is not None:
+                return _must_find_release(tx.conn, org_id, workflow_id, label)
             number = version or workflow.published_version
             found = None if number is None else store.find_version(tx.conn, org_id, workflow_id, number)
             if version is not None and found is None:
@@ -65,9 +71,8 @@ class ReleaseService:
             if found is None or found.published_at is None:
                 raise conflict("version: a draft can't be released", "version")
             release_in(tx, principal, found, label)
-            named = store.find_release(tx.conn, org_id, workflow_id, label)
-            assert named is not None
-            return named
+            idempotency.remember_made(tx, org_id, once, workflow_id)
+            return _must_find_release(tx.conn, org_id, workflow_id, label)
 
         return await self._database.write(write)
 
@@ -79,6 +84,13 @@ class ReleaseService:
             return store.list_releases(conn, principal.org_id, workflow_id)
 
         return await self._database.read(read)
+
+
+def _must_find_release(conn: sqlite3.Connection, org_id: str, workflow_id: str, label: str) -> Release:
+    found = store.find_release(conn, org_id, workflow_id, label)
+    if found is None:
+        raise not_found("release")
+    return found
 
 
 def _must_find(conn: sqlite3.Connection, org_id: str, workflow_id: str) -> Workflow:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from alloyd.db import Database, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Slot, Target
 from alloyd.domain.workflows import store
 from alloyd.domain.workflows.compile import compile_definition, is_draft
@@ -139,14 +141,15 @@ class WorkflowService:
             else compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)[1]
         )
 
-    async def save(self, principal: Principal, definition: dict[str, Any]) -> Saved:
+    async def save(self, principal: Principal, definition: dict[str, Any], once: Once | None = None) -> Saved:
         """Store ``definition`` as the next version of the workflow of its name, and publish it unless it is a draft.
 
-        A member ``release`` is no part of it: it names the version, in the same commit.
+        A member ``release`` is no part of it: it names the version, in the same commit. ``once`` is an idempotency
+        key: a copy gives the version that the first one gave.
 
         The newest content again changes nothing. Raises ``unprocessable`` with every fault and its place in
         ``details``; ``bad_request`` when it is no definition at all; ``conflict`` for a release of another content.
-        Emits ``workflow.created`` or ``workflow.updated``, and ``workflow.released``. Contract: workflows, "Definition".
+        Emits ``workflow.created`` or ``workflow.updated``, and ``workflow.released``. Contract: workflows.
         """
         label = definition.get("release")
         if label is not None:
@@ -166,9 +169,14 @@ class WorkflowService:
                 )
 
         def write(tx: Tx) -> Saved:
+            made = idempotency.find_made(tx, principal.org_id, once)
+            if made is not None:
+                return _saved_before(tx, principal.org_id, made)
             saved = self.save_in(tx, principal, body.name, definition, draft=draft)
             if label is not None:
                 release_in(tx, principal, saved.version, label)
+            known_by = f"{saved.version.workflow.id} {saved.version.version} {saved.changed:d}"
+            idempotency.remember_made(tx, principal.org_id, once, known_by)
             return saved
 
         return await self._database.write(write)
@@ -423,6 +431,15 @@ def slot_finder(workflow_id: str, graph: Graph) -> Callable[[Any], Slot | None] 
     if mode is None:
         return None
     return lambda payload: mode.find_slot(workflow_id, {"trigger": payload, "context": {}})
+
+
+def _saved_before(tx: Tx, org_id: str, made: str) -> Saved:
+    """What a request gave that came before, as the key remembers it. Raises ``not_found`` once it is deleted."""
+    workflow_id, number, changed = made.split(" ")
+    version = store.find_version(tx.conn, org_id, workflow_id, int(number))
+    if version is None:
+        raise not_found(_WHAT)
+    return Saved(_shown(version), changed=changed == "1")
 
 
 def _shown(version: WorkflowVersion) -> WorkflowVersion:

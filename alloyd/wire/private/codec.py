@@ -36,7 +36,9 @@ class PrivateSurface(Surface):
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode({"success": True, "data": value})
 
-    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+    def encode_error(
+        self, error: AlloydError, status: int, request_id: str, call: Call | None, trace_id: str | None = None
+    ) -> bytes:
         return error_body(error.code.value, error.message)
 
     def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,9 @@ class SystemSurface(Surface):
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode(value)
 
-    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+    def encode_error(
+        self, error: AlloydError, status: int, request_id: str, call: Call | None, trace_id: str | None = None
+    ) -> bytes:
         return _ENCODER.encode({"error": error.code.value, "message": error.message})
 
     def describe_error(self) -> dict[str, Any]:
