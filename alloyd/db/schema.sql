@@ -83,6 +83,23 @@ CREATE TABLE budgets (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE end_user_purges (
+    end_user_id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    upto_seq INTEGER NOT NULL,  -- of runs: what was started later stays
+    asked_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE end_users (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    username TEXT NOT NULL,
+    full_name TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE event_cursors (
     name TEXT PRIMARY KEY,
     last_id INTEGER NOT NULL,     -- retention keeps what is above the lowest of them
@@ -98,7 +115,7 @@ CREATE TABLE event_waits (
     matches TEXT,                 -- JSON: what the payload has to hold
     asks INTEGER NOT NULL,        -- 1: the run itself decides, by an expression
     after_event_id INTEGER NOT NULL
-) STRICT;
+, end_user_id TEXT) STRICT;
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,       -- grows with commit order
@@ -150,6 +167,43 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (org_id, route, key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE installations (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    end_user_id TEXT NOT NULL REFERENCES end_users (id),
+    workflow_id TEXT NOT NULL REFERENCES workflows (id),
+    release TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    event TEXT,
+    configuration TEXT NOT NULL,
+    active INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (end_user_id, workflow_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE integration_workflows (
+    org_id TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    workflow_id TEXT NOT NULL REFERENCES workflows (id),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, slug, workflow_id),
+    FOREIGN KEY (org_id, slug) REFERENCES integrations (org_id, slug)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE integrations (
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL,
+    category TEXT,
+    icon_url TEXT,
+    description TEXT,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, slug)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE invitations (
     id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -177,6 +231,40 @@ CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE object_leavings (
+    place TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE object_totals (
+    org_id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    PRIMARY KEY (org_id, created_by, workflow_id, direction)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE objects (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    object_key TEXT NOT NULL,     -- who knows it may download
+    workflow_id TEXT,
+    run_id TEXT,
+    direction TEXT NOT NULL,      -- input output
+    filename TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    size INTEGER NOT NULL,        -- bytes
+    sha256 TEXT NOT NULL,
+    created_by TEXT,              -- the user
+    origin TEXT,                  -- what made it: a repeat of that finds it
+    backend TEXT NOT NULL,        -- local s3
+    place TEXT NOT NULL,          -- local: the blob; s3: the key in the bucket
+    created_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE organizations (
     id TEXT PRIMARY KEY,
@@ -240,7 +328,7 @@ CREATE TABLE runs (
     output TEXT,                  -- JSON
     context TEXT,                 -- JSON
     payload TEXT                  -- JSON
-, parent_run_id TEXT, parent_step TEXT, awaited INTEGER, depth INTEGER NOT NULL DEFAULT 0, scope TEXT, item_index INTEGER, item TEXT, first_context TEXT, held_back INTEGER, retried_by TEXT, dead_at INTEGER, trigger_depth INTEGER NOT NULL DEFAULT 0) STRICT;
+, parent_run_id TEXT, parent_step TEXT, awaited INTEGER, depth INTEGER NOT NULL DEFAULT 0, scope TEXT, item_index INTEGER, item TEXT, first_context TEXT, held_back INTEGER, retried_by TEXT, dead_at INTEGER, trigger_depth INTEGER NOT NULL DEFAULT 0, end_user_id TEXT) STRICT;
 
 CREATE TABLE schedule_fires (
     seq INTEGER PRIMARY KEY,
@@ -467,7 +555,11 @@ CREATE INDEX audit_log_by_org ON audit_log (org_id, created_at);
 
 CREATE INDEX blobs_unused ON blobs (unused_at) WHERE unused_at IS NOT NULL;
 
-CREATE INDEX event_waits_by_event ON event_waits (org_id, event);
+CREATE INDEX end_users_by_age ON end_users (org_id, id) WHERE deleted_at IS NULL;
+
+CREATE UNIQUE INDEX end_users_by_username ON end_users (org_id, username) WHERE deleted_at IS NULL;
+
+CREATE INDEX event_waits_by_event ON event_waits (org_id, event, end_user_id);
 
 CREATE UNIQUE INDEX event_waits_by_step ON event_waits (run_id, step_key);
 
@@ -484,6 +576,16 @@ CREATE UNIQUE INDEX grants_by_principal ON grants
 
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+CREATE INDEX installations_by_age ON installations (org_id, id);
+
+CREATE INDEX installations_by_event ON installations (org_id, end_user_id, event) WHERE active = 1 AND event IS NOT NULL;
+
+CREATE INDEX installations_by_user ON installations (org_id, end_user_id, id);
+
+CREATE INDEX installations_by_workflow ON installations (org_id, workflow_id, id);
+
+CREATE INDEX integration_workflows_by_workflow ON integration_workflows (org_id, workflow_id);
+
 CREATE INDEX invitations_by_org ON invitations (org_id, id);
 
 CREATE INDEX invitations_by_time ON invitations (org_id, created_at);
@@ -494,11 +596,23 @@ CREATE INDEX memberships_by_time ON memberships (org_id, created_at, user_id);
 
 CREATE INDEX memberships_by_user ON memberships (user_id);
 
+CREATE INDEX objects_by_backend ON objects (backend, id);
+
+CREATE UNIQUE INDEX objects_by_key ON objects (object_key);
+
+CREATE INDEX objects_by_org ON objects (org_id, id);
+
+CREATE UNIQUE INDEX objects_by_origin ON objects (org_id, origin) WHERE origin IS NOT NULL;
+
+CREATE INDEX objects_by_run ON objects (org_id, run_id) WHERE run_id IS NOT NULL;
+
 CREATE INDEX revoked_tokens_by_age ON revoked_tokens (expires_at);
 
 CREATE INDEX revoked_tokens_by_user ON revoked_tokens (user_id, expires_at);
 
 CREATE INDEX run_slots_by_slot ON run_slots (org_id, slot, held, seq);
+
+CREATE INDEX runs_by_end_user ON runs (org_id, end_user_id) WHERE end_user_id IS NOT NULL;
 
 CREATE INDEX runs_by_org ON runs (org_id);
 
@@ -518,6 +632,12 @@ CREATE INDEX runs_jobs_by_status ON runs (
         WHEN 'running' THEN 'started' WHEN 'waiting' THEN 'started' ELSE 'pending' END,
     id
 ) WHERE trigger_kind = 'job';
+
+CREATE INDEX runs_logged ON runs (org_id, end_user_id, workflow_id)
+    WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL;
+
+CREATE INDEX runs_logged_errors ON runs (org_id, end_user_id, workflow_id)
+    WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL AND state = 'failed';
 
 CREATE INDEX runs_unfinished ON runs (deadline_at) WHERE ended_at IS NULL;
 
@@ -558,6 +678,8 @@ CREATE INDEX usage_records_of_jobs ON usage_records (org_id, created_at) WHERE j
 CREATE INDEX wakeups_by_run ON wakeups (run_id);
 
 CREATE INDEX webhook_deliveries_by_end ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX webhook_deliveries_by_event ON webhook_deliveries (event_id);
 
 CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (org_id, webhook_id, id);
 

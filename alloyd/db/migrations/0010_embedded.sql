@@ -59,3 +59,23 @@ CREATE INDEX installations_by_event ON installations (org_id, end_user_id, event
 CREATE INDEX installations_by_age ON installations (org_id, id);
 CREATE INDEX installations_by_user ON installations (org_id, end_user_id, id);
 CREATE INDEX installations_by_workflow ON installations (org_id, workflow_id, id);
+
+-- The engine's part: whose runs they are.
+ALTER TABLE runs ADD COLUMN end_user_id TEXT;         -- NULL: the organization's own
+ALTER TABLE event_waits ADD COLUMN end_user_id TEXT;  -- NULL: waits for the organization's events, else for its user's
+CREATE INDEX runs_by_end_user ON runs (org_id, end_user_id) WHERE end_user_id IS NOT NULL;
+CREATE INDEX runs_logged ON runs (org_id, end_user_id, workflow_id)
+    WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL;
+CREATE INDEX runs_logged_errors ON runs (org_id, end_user_id, workflow_id)
+    WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL AND state = 'failed';
+DROP INDEX event_waits_by_event;
+CREATE INDEX event_waits_by_event ON event_waits (org_id, event, end_user_id);
+CREATE INDEX webhook_deliveries_by_event ON webhook_deliveries (event_id);
+
+-- Purges that have been asked for and are not done yet: a start goes on with them.
+CREATE TABLE end_user_purges (
+    end_user_id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    upto_seq INTEGER NOT NULL,  -- of runs: what was started later stays
+    asked_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -76,6 +76,10 @@ class Slot:
     limit: int
     restarts: bool
 
+    def of(self, end_user_id: str | None) -> Slot:
+        """The same place among the runs of one end user, whom no other one's runs may end or hold up."""
+        return self if end_user_id is None else Slot(f"{end_user_id}:{self.name}", self.limit, self.restarts)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -207,6 +211,7 @@ class StepContext:
     ``idempotency_key`` is the same at every attempt and after a restart. ``inputs`` are the definition's ``inputs``
     resolved from the run's context. ``depends_on`` and ``dependents`` are the keys of the steps before and after.
     ``started_by`` is the id of the principal who started the run, ``trigger_kind`` how (``api``, ``control``, ...).
+    ``end_user_id`` is the end user whom the run belongs to (contract: embedded); None for the organization's own.
     ``depth`` counts the runs above this one. ``deferred`` are config fields that the operation renders itself,
     ``inner`` what its inline nodes became.
     """
@@ -227,6 +232,7 @@ class StepContext:
     depth: int = 0
     deferred: Mapping[str, Template] = field(default_factory=dict)
     inner: Target | None = None
+    end_user_id: str | None = None
 
     @property
     def context(self) -> Mapping[str, Any]:

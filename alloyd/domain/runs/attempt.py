@@ -66,6 +66,7 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         dependents=node.dependents,
         started_by=run.started_by,
         trigger_kind=run.trigger_kind,
+        end_user_id=run.end_user_id,
         depth=0 if run.lineage is None else run.lineage.depth,
         deferred=dict(node.deferred),
         inner=None if node.inner is None else _inner_target(run, node, node.inner),

@@ -44,6 +44,7 @@ class Run:
         "changes",
         "context",
         "deadline_at",
+        "end_user_id",
         "ended_at",
         "error",
         "failed_step",
@@ -75,6 +76,7 @@ class Run:
         *,
         started_by: str = "",
         trigger_kind: str = "",
+        end_user_id: str | None = None,
         lineage: Lineage | None = None,
         started_at: int | None = None,
         deadline_at: int | None = None,
@@ -88,6 +90,7 @@ class Run:
         self.context = context
         self.started_by = started_by
         self.trigger_kind = trigger_kind
+        self.end_user_id = end_user_id
         self.lineage = lineage
         self.started_at = started_at
         self.deadline_at = deadline_at
@@ -112,6 +115,8 @@ class Run:
             "run": {"id": run_id, "workflow_id": workflow_id, "version": version, "organization_id": org_id},
             "inputs": {},
         }
+        if end_user_id is not None:
+            self.names["run"]["end_user_id"] = end_user_id
         if lineage is not None and lineage.scope is not None:
             self.names["item"], self.names["index"] = lineage.item, lineage.item_index
 

@@ -123,6 +123,7 @@ class RunView:
     item_index: int | None = None
     held_back: bool = False
     retried_by: str | None = None
+    end_user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,8 @@ def view_step(step: Step, operation: str) -> StepView:
 class StartRun:
     """The wish to start a run. ``payload`` and ``context`` are JSON, already checked and encoded.
 
-    ``told`` are events of the caller's own, written in the transaction that queues the run.
+    ``told`` are events of the caller's own, written in the transaction that queues the run. ``end_user_id`` is whom the
+    run, and each run that it starts, belongs to.
     """
 
     workflow_id: str
@@ -190,6 +192,7 @@ class StartRun:
     context: bytes = b"{}"
     metadata: bytes | None = None
     told: tuple[Event, ...] = ()
+    end_user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Seed:
     context: bytes = b""
     started_by: str = ""
     trigger_kind: str = ""
+    end_user_id: str | None = None
     counted: bool = True  # whether it is one of the organization's queued runs, not a waiting one that moves on
 
 

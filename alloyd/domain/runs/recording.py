@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from alloyd.db import Database, Tx
 from alloyd.domain.operations.model import Slot
 from alloyd.domain.runs import machine, store, store_waits
 from alloyd.domain.runs.awaited import Awaited
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, ENDED, Changes, Ended, Lineage, RunView
+from alloyd.domain.runs.queue import Seed
 from alloyd.domain.runs.waits import CHILD, ChildEnd, ForeachWait, WaitChanges, Wakeup
 from alloyd.domain.workflows.model import Graph
 from alloyd.errors import conflict, not_found
@@ -140,8 +143,9 @@ class Recorder:
     def _record_waits(self, tx: Tx, run: Run, waits: WaitChanges) -> None:
         store_waits.record_waits(tx, run, waits)
         for registration in waits.registered:
-            # Before the commit, so that no event after it is passed over.
-            self._told.awaited.add(tx, run.org_id, registration.event)
+            if run.end_user_id is None:  # an end user's run hears only that user's events, which need no consumer
+                # Before the commit, so that no event after it is passed over.
+                self._told.awaited.add(tx, run.org_id, registration.event)
         for key, wait in waits.settled:
             if isinstance(wait, ForeachWait) and not wait.drained:
                 self._end_children(tx, run.org_id, run.id, key)
@@ -241,6 +245,22 @@ class Recorder:
         return any(run_id == new_id for run_id, _deadline_at in promoted)
 
 
+def fresh(seed: Seed, graph: Graph) -> Run:
+    """A run in memory that has not begun."""
+    return Run(
+        seed.run_id,
+        seed.org_id,
+        seed.workflow_id,
+        seed.version,
+        graph,
+        msgspec.json.decode(seed.payload),
+        msgspec.json.decode(seed.context),
+        started_by=seed.started_by,
+        trigger_kind=seed.trigger_kind,
+        end_user_id=seed.end_user_id,
+    )
+
+
 def restore(stored: store.StoredRun, graph: Graph) -> Run:
     """A run in memory as it is recorded."""
     view = stored.view
@@ -254,6 +274,7 @@ def restore(stored: store.StoredRun, graph: Graph) -> Run:
         view.context,
         started_by=view.started_by,
         trigger_kind=view.trigger_kind,
+        end_user_id=view.end_user_id,
         lineage=stored.lineage,
         started_at=view.started_at,
         deadline_at=view.deadline_at,

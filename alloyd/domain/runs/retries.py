@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 from alloyd.db import Database, Tx
+from alloyd.domain.idempotency import service as idempotency
+from alloyd.domain.idempotency.model import Once
 from alloyd.domain.runs import store, store_waits
 from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunState, RunView, Step, StepState
 from alloyd.domain.runs.service import RunService, refuse_denied_run
@@ -33,15 +35,19 @@ class RetryService:
         self._workflows = workflows
         self._runs = runs
 
-    async def retry(self, principal: Principal, run_id: str, start: str, version: Version = "pinned") -> RunDetail:
+    async def retry(
+        self, principal: Principal, run_id: str, start: str, version: Version = "pinned", once: Once | None = None
+    ) -> RunDetail:
         """Start a new run of an ended one: from its ``start``, from what ``failed``, or from the step of that key.
 
         Results of steps that do not come after it are taken over, and do not run again; the context is then as the
-        ended run left it. Raises ``not_found`` (also when the workflow was deleted), ``conflict`` when the run goes
+        ended run left it. ``once`` is an idempotency key: a copy gives the first new run.
+
+        Raises ``not_found`` (also when the workflow was deleted), ``conflict`` when the run goes
         on, nothing of it failed, or it is a part of a foreach, ``unprocessable`` when the version has no such step,
         and what starting raises. Emits ``workflow.run.queued`` and ``workflow.run.retried``. Contract: control.
         """
-        return await self._retry(principal, run_id, start, version, dead=False)
+        return await self._retry(principal, run_id, start, version, once, dead=False)
 
     async def list_dead(
         self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int
@@ -49,9 +55,11 @@ class RetryService:
         """A page of runs that failed for good and that nobody has dealt with, newest first."""
         return await self._runs.list_page(principal, replace(wanted, dead=True), before_id, limit)
 
-    async def requeue(self, principal: Principal, run_id: str, version: Version = "pinned") -> RunDetail:
+    async def requeue(
+        self, principal: Principal, run_id: str, version: Version = "pinned", once: Once | None = None
+    ) -> RunDetail:
         """:meth:`retry` a dead letter from what failed; it leaves the list. Raises ``not_found`` when it is none."""
-        return await self._retry(principal, run_id, FAILED, version, dead=True)
+        return await self._retry(principal, run_id, FAILED, version, once, dead=True)
 
     async def discard(self, principal: Principal, run_id: str) -> None:
         """Take a dead letter off the list; the run stays. Raises ``not_found``. Emits ``dead_letter.discarded``."""
@@ -64,8 +72,14 @@ class RetryService:
 
         await self._database.write(write)
 
-    async def _retry(self, principal: Principal, run_id: str, start: str, version: Version, *, dead: bool) -> RunDetail:
+    async def _retry(
+        self, principal: Principal, run_id: str, start: str, version: Version, once: Once | None, *, dead: bool
+    ) -> RunDetail:
         org_id = principal.org_id
+        if once is not None:
+            known = await self._database.write(lambda tx: idempotency.find_made(tx, org_id, once))
+            if known is not None:
+                return await self._runs.get(principal, known)
         stored, first_context, is_dead = await self._read(org_id, run_id)
         if stored is None or (dead and not is_dead):
             raise not_found(_DEAD_LETTER if dead else "run")
@@ -81,16 +95,20 @@ class RetryService:
             raise conflict("nothing of the run failed")
         new = self._new_run(principal, view, runnable, first_context if start == START else view.context)
 
-        def write(tx: Tx) -> None:
+        def write(tx: Tx) -> str:
+            known = idempotency.find_made(tx, org_id, once)
+            if known is not None:  # a copy was quicker
+                return known
             if dead and not store_waits.mark_dealt_with(tx, org_id, run_id):
                 raise not_found(_DEAD_LETTER)  # somebody else was quicker
             self._runs.write_start(tx, new, runnable)
             store_waits.link_retry(tx, org_id, run_id, new.id, kept)
             told = {"retried_by": new.id, "from": start, "version": runnable.version}
             tx.emit(Event(org_id, "dead_letter.requeued" if dead else "run.retried", run_id, told))
+            idempotency.remember_made(tx, org_id, once, new.id)
+            return new.id
 
-        await self._runs.start_again(new, write)
-        return await self._runs.get(principal, new.id)
+        return await self._runs.get(principal, await self._runs.start_again(new, write))
 
     async def _read(self, org_id: str, run_id: str) -> tuple[StoredRun | None, object, bool]:
         stored = await self._database.read(lambda conn: store.load_run(conn, org_id, run_id))
@@ -108,6 +126,7 @@ class RetryService:
     def _new_run(self, principal: Principal, view: RunView, runnable: Runnable, context: object) -> NewRun:
         encode, graph = msgspec.json.encode, runnable.graph
         find_slot = slot_finder(runnable.workflow_id, graph)
+        slot = None if find_slot is None else find_slot(view.payload)
         return NewRun(
             new_id(),
             principal.org_id,
@@ -122,7 +141,8 @@ class RetryService:
             context=encode(context),
             metadata=None if view.metadata is None else encode(view.metadata),
             retry_of=view.id,
-            slot=None if find_slot is None else find_slot(view.payload),
+            slot=None if slot is None else slot.of(view.end_user_id),
+            end_user_id=view.end_user_id,
         )
 
 

@@ -179,14 +179,15 @@ class RunService:
         (started,) = self._write_starts(tx, [(new, runnable)])
         return _started(started)
 
-    async def start_again(self, new: NewRun, write: Callable[[Tx], None]) -> None:
-        """Do ``write``, which starts ``new`` among other things, if the bounds let it. Raises as :meth:`start`."""
+    async def start_again(self, new: NewRun, write: Callable[[Tx], str]) -> str:
+        """Do ``write``, which starts ``new`` among other things, if the bounds let it; what it returns, which is the
+        new run's id. Raises as :meth:`start`."""
         refusal = self._admission.admit(new.org_id, new.id)
         try:
             if refusal is not None:
                 raise refusal
             await self.warm_slot(new.org_id, new.slot)
-            await self._database.write(write)
+            return await self._database.write(write)
         finally:
             self._admission.forget_coming(new.org_id, new.id)
 
@@ -242,6 +243,7 @@ class RunService:
         slot = None
         if graph.mode is not None:
             slot = graph.mode.find_slot(run.workflow_id, {"trigger": run.payload, "context": run.context})
+            slot = slot.of(run.end_user_id)
             await self.warm_slot(org_id, slot)
         refusal = self._admission.admit(org_id, run_id)
         if refusal is not None:
@@ -276,7 +278,7 @@ class RunService:
         if mode is not None and queued:
             decode = msgspec.json.decode
             names = {"trigger": decode(command.payload), "context": decode(command.context)}
-            slot = mode.find_slot(runnable.workflow_id, names)
+            slot = mode.find_slot(runnable.workflow_id, names).of(command.end_user_id)
         return NewRun(
             run_id,
             principal.org_id,
@@ -292,6 +294,7 @@ class RunService:
             command.metadata,
             slot=slot,
             told=command.told,
+            end_user_id=command.end_user_id,
         )
 
     def deadline_ms(self, graph: Graph) -> int:
@@ -352,6 +355,7 @@ class RunService:
                     new.context,
                     new.started_by,
                     new.trigger_kind,
+                    new.end_user_id,
                 )
                 self._engine.accept(seed, now + new.deadline_ms)
 

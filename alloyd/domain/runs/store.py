@@ -54,6 +54,7 @@ class NewRun:
     slot: Slot | None = None
     told: tuple[Event, ...] = ()
     trigger_depth: int = 0  # as many runs led to it, each by an event that started the next
+    end_user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class QueuedRun:
     trigger_kind: str
     payload: str | None
     context: str
+    end_user_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def find_last_seq(conn: sqlite3.Connection) -> int:
 
 _INSERT_RUNS = (
     "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
-    "created_at, queued_at, deadline_at, payload, context, metadata, retry_of, trigger_depth) VALUES"
+    "created_at, queued_at, deadline_at, payload, context, metadata, retry_of, trigger_depth, end_user_id) VALUES"
 )
 
 
@@ -131,6 +133,7 @@ def insert_runs(tx: Tx, runs: Sequence[NewRun], first_seq: int) -> None:
                 None if run.metadata is None else run.metadata.decode(),
                 run.retry_of,
                 run.trigger_depth,
+                run.end_user_id,
             )
             for seq, run in enumerate(runs, start=first_seq)
         ],
@@ -148,11 +151,11 @@ def mark_queued(tx: Tx, org_id: str, run_id: str, deadline_at: int | None) -> bo
 
 
 def find_ended(tx: Tx, runs: Sequence[Run]) -> set[str]:
-    """Which of ``runs`` have ended already, by their ids."""
+    """Which of ``runs`` have ended already, or are gone, by their ids."""
     rows = tx.select_rows(
         "WITH v (id, org_id) AS (VALUES",
-        ") SELECT runs.id FROM v JOIN runs ON runs.id = v.id AND runs.org_id = v.org_id "
-        "WHERE runs.ended_at IS NOT NULL",
+        ") SELECT v.id FROM v LEFT JOIN runs ON runs.id = v.id AND runs.org_id = v.org_id "
+        "WHERE runs.id IS NULL OR runs.ended_at IS NOT NULL",
         [(run.id, run.org_id) for run in runs],
     )
     return {row[0] for row in rows}
@@ -246,8 +249,8 @@ def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | No
     row = conn.execute(
         "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
         "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
-        "depth, scope, item_index, held_back, retried_by, metadata, error, output, context, payload FROM runs "
-        "WHERE id = ? AND org_id = ?",
+        "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, output, context, payload "
+        "FROM runs WHERE id = ? AND org_id = ?",
         (run_id, org_id),
     ).fetchone()
     return _view(row) if row else None
@@ -306,7 +309,7 @@ def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]
 _LIST = (
     "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
     "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
-    "depth, scope, item_index, held_back, retried_by, metadata, error, output, context, NULL "
+    "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, output, context, NULL "
     "FROM runs WHERE org_id = :org "
 )
 _LIST_NARROWED = (
@@ -369,7 +372,7 @@ def list_queued(
     rows = conn.execute(
         "SELECT seq, id, workflow_id, version, started_by, trigger_kind, CASE WHEN started_at IS NULL "
         "AND parent_run_id IS NULL AND retry_of IS NULL AND length(payload) + length(context) <= ? "
-        "THEN payload END, context FROM runs "
+        "THEN payload END, context, end_user_id FROM runs "
         "WHERE org_id = ? AND state = 'queued' AND held_back IS NULL AND seq > ? ORDER BY seq LIMIT ?",
         (payload_bytes_max, org_id, after_seq, limit),
     )
@@ -463,8 +466,8 @@ _PLAIN_FIELDS = [name for name in RunView.__dataclass_fields__ if name not in _J
 
 def _view(row: tuple[Any, ...]) -> RunView:
     decode = msgspec.json.decode
-    metadata, error, output, context, payload = row[23:28]
-    fields: dict[str, Any] = dict(zip(_PLAIN_FIELDS, row[:23], strict=True))
+    metadata, error, output, context, payload = row[24:29]
+    fields: dict[str, Any] = dict(zip(_PLAIN_FIELDS, row[:24], strict=True))
     fields["state"] = RunState(fields["state"])
     fields["awaited"], fields["held_back"] = bool(fields["awaited"]), bool(fields["held_back"])
     return RunView(

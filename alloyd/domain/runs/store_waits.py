@@ -105,7 +105,8 @@ def insert_child(tx: Tx, parent: Run, child: Child, seq: int, deadline_ms: int) 
     tx.execute(
         "INSERT INTO runs (seq, id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, "
         "created_at, queued_at, deadline_at, payload, context, parent_run_id, parent_step, awaited, depth, scope, "
-        "item_index) VALUES (?, ?, ?, ?, ?, 'queued', 'workflow', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "item_index, end_user_id) "
+        "VALUES (?, ?, ?, ?, ?, 'queued', 'workflow', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             seq,
             child.id,
@@ -125,6 +126,7 @@ def insert_child(tx: Tx, parent: Run, child: Child, seq: int, deadline_ms: int) 
             depth,
             target.scope,
             child.index,
+            parent.end_user_id,
         ),
     )
     if child.index is None:
@@ -255,8 +257,9 @@ def inherit(conn: sqlite3.Connection, view: RunView) -> RunView:
 def _insert_event_wait(tx: Tx, run: Run, registration: EventRegistration) -> None:
     """From the newest event on: what is told in this very commit comes after it."""
     tx.execute(
-        "INSERT OR REPLACE INTO event_waits (org_id, run_id, step_key, event, matches, asks, after_event_id) "
-        "SELECT ?, ?, ?, ?, ?, ?, coalesce(max(id), 0) FROM events",
+        "INSERT OR REPLACE INTO event_waits "
+        "(org_id, run_id, step_key, event, matches, asks, end_user_id, after_event_id) "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, coalesce(max(id), 0) FROM events",
         (
             run.org_id,
             run.id,
@@ -264,6 +267,7 @@ def _insert_event_wait(tx: Tx, run: Run, registration: EventRegistration) -> Non
             registration.event,
             None if registration.matches is None else registration.matches.decode(),
             int(registration.asks),
+            run.end_user_id,
         ),
     )
 
@@ -271,10 +275,10 @@ def _insert_event_wait(tx: Tx, run: Run, registration: EventRegistration) -> Non
 def list_event_waits(
     conn: sqlite3.Connection, org_id: str, patterns: Sequence[str], event_id: int
 ) -> list[tuple[int, str, str, str | None, int]]:
-    """``(id, run_id, step_key, matches, asks)`` of the waits that event ``event_id`` may end."""
+    """``(id, run_id, step_key, matches, asks)`` of the waits that event ``event_id`` of the organization may end."""
     rows = conn.execute(
         "SELECT id, run_id, step_key, matches, asks FROM event_waits "
-        "WHERE org_id = ? AND event IN (SELECT value FROM json_each(?)) AND after_event_id < ?",
+        "WHERE org_id = ? AND event IN (SELECT value FROM json_each(?)) AND end_user_id IS NULL AND after_event_id < ?",
         (org_id, ENCODER.encode(patterns).decode(), event_id),
     )
     return list(rows)
@@ -296,8 +300,9 @@ def delete_event_wait(tx: Tx, org_id: str, wait_id: int) -> None:
 
 
 def list_awaited(conn: sqlite3.Connection, org_id: str) -> set[str]:
-    """What the organization's runs wait for."""
-    return {row[0] for row in conn.execute("SELECT DISTINCT event FROM event_waits WHERE org_id = ?", (org_id,))}
+    """What the organization's own runs wait for; those of its end users hear none of its events."""
+    rows = conn.execute("SELECT DISTINCT event FROM event_waits WHERE org_id = ? AND end_user_id IS NULL", (org_id,))
+    return {row[0] for row in rows}
 
 
 def list_waiting_orgs(conn: sqlite3.Connection) -> set[str]:

@@ -51,7 +51,7 @@ def noted(run: Run) -> WaitChanges:
 def call(run: Run, key: str, outcome: StartChild, now: int) -> Done | None:
     """Start a child with this turn. The step waits for it; or what it is done with at once."""
     target, payload = outcome.target, outcome.payload
-    slot = target.find_slot(payload) if target.find_slot else None
+    slot = _own_place(run, target.find_slot(payload)) if target.find_slot else None
     child = Child(new_id(), key, target, outcome.waits, None, ENCODER.encode(payload), slot)
     noted(run).children.append(child)
     if not outcome.waits:
@@ -62,7 +62,7 @@ def call(run: Run, key: str, outcome: StartChild, now: int) -> Done | None:
 
 def spread(run: Run, key: str, outcome: Spread, now: int) -> None:
     """Write the items down and start the first runs."""
-    target, slots = outcome.target, _item_slots(outcome)
+    target, slots = outcome.target, [_own_place(run, slot) for slot in _item_slots(outcome)]
     wait = ForeachWait(
         target.workflow_id,
         target.version,
@@ -85,6 +85,10 @@ def wait_event(run: Run, key: str, outcome: WaitForEvent, now: int) -> None:
     noted(run).registered.append(EventRegistration(key, outcome.event, matches, outcome.asks))
     wait = EventWait(outcome.event, outcome.on_timeout)
     machine.wait_for(run, key, wait, now, {"event": outcome.event}, outcome.fire_at_ms)
+
+
+def _own_place(run: Run, slot: Slot | None) -> Slot | None:
+    return None if slot is None else slot.of(run.end_user_id)
 
 
 def _item_slots(outcome: Spread) -> list[Slot | None]:

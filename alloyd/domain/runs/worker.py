@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
-
 from alloyd.db import Database, GroupedWrite, Tx
 from alloyd.domain.operations.model import OperationError, Outcome, Services
 from alloyd.domain.runs import machine, store, store_waits, waiting
@@ -19,7 +17,7 @@ from alloyd.domain.runs.driver import TURN_S, Driver, DriverSettings, Means
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENDED, Changes, Ended, RunState, RunView, StepError
 from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
-from alloyd.domain.runs.recording import NOTHING, BeginHook, EndHook, Recorder, restore
+from alloyd.domain.runs.recording import NOTHING, BeginHook, EndHook, Recorder, fresh, restore
 from alloyd.domain.runs.scheduler import Scheduler
 from alloyd.domain.runs.share import Share
 from alloyd.domain.runs.waits import Wakeup
@@ -327,18 +325,7 @@ class Engine:
             self._loading += 1
             self._spawn(self._load(seed))
             return
-        run = Run(
-            seed.run_id,
-            seed.org_id,
-            seed.workflow_id,
-            seed.version,
-            seed.graph,
-            msgspec.json.decode(seed.payload),
-            msgspec.json.decode(seed.context),
-            started_by=seed.started_by,
-            trigger_kind=seed.trigger_kind,
-        )
-        self._drive(run)
+        self._drive(fresh(seed, seed.graph))
 
     def _drive(self, run: Run, wakeups: tuple[Wakeup, ...] = ()) -> None:
         driver = Driver(run, self._means, self._driver_idle, wakeups)
@@ -449,6 +436,7 @@ class Engine:
             row.context.encode(),
             row.started_by,
             row.trigger_kind,
+            row.end_user_id,
         )
 
     def _driver_idle(self, driver: Driver) -> None:
