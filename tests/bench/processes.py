@@ -137,6 +137,11 @@ class Alloyd(Process):
     def __enter__(self) -> Alloyd:
         return self
 
+    def stop(self) -> None:
+        """Hang up, then as every process."""
+        self._connection.close()
+        super().stop()
+
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while self.ask(Request("GET", "/readyz", {}))[0] != 200:

@@ -1,8 +1,8 @@
 """Many readers in one process, each checked event by event: ``python -m tests.load.readers``.
 
-Its orders are lines of JSON on stdin. First :class:`Orders`, answered by ``open`` once all are; then
-``{"upto": ID}``, answered by :class:`Findings` as JSON once every reader has had that event, or the time is over; then the
-end of stdin, upon which all leave.
+Its orders are lines of JSON on stdin. First :class:`Orders`, answered by ``open`` once all are; then ``{"upto": ID}``,
+answered by :class:`Findings` once every reader has had that event, or the time is over; then the end of stdin, upon
+which all leave.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ from tests.load.story import Follower, Story, split_sse, split_websocket
 
 OPEN_TIMEOUT_S = 120.0
 OPENING_AT_ONCE = 64
-SLOW_PAUSE_S = 2.0
-SLOW_READING_S = 1.0
+SLOW_READS_PART = 0.5  # of the time that it pauses
 SLOW_BUFFER_BYTES = 64 * 1024
-CUT_AFTER_S = (1.0, 5.0)
 AGES_OF_EVERY = 20  # the ages of events are noted by each so many-th reader
 _TURN_S = 0.25
 
@@ -48,6 +46,8 @@ class Orders(msgspec.Struct):
     cut_percent: float = 5.0
     patience_s: float = 120.0
     seed: int = 0
+    cut_after_s: tuple[float, float] = (1.0, 5.0)
+    slow_pause_s: float = 2.0
 
 
 class Findings(msgspec.Struct):
@@ -210,7 +210,7 @@ class Reader:
             if self.is_slow:
                 await self._be_slow()
             else:
-                await self._wait(room.rng.uniform(*CUT_AFTER_S))
+                await self._wait(room.rng.uniform(*room.orders.cut_after_s))
                 if self.follower.last_id is not None and not room.over.is_set():
                     self.hang_up()
                     self.follower.reconnect()
@@ -222,10 +222,10 @@ class Reader:
         if connection is None or connection.transport is None:
             raise RuntimeError("a slow reader lost its connection")
         connection.transport.pause_reading()
-        await self._wait(SLOW_PAUSE_S)
+        await self._wait(self._room.orders.slow_pause_s)
         connection.transport.resume_reading()
         self._room.pauses += 1
-        await self._wait(SLOW_READING_S)
+        await self._wait(self._room.orders.slow_pause_s * SLOW_READS_PART)
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -42,6 +42,8 @@ class Plan:
     cut_percent: float = 5.0
     patience_s: float = 120.0
     seed: int = 0
+    cut_after_s: tuple[float, float] = (1.0, 5.0)
+    slow_pause_s: float = 2.0
 
     @property
     def runs(self) -> int:
@@ -85,22 +87,19 @@ def reading(orders: Orders) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.load.readers"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
         try:
-            _order(readers, msgspec.json.encode(orders).decode())
-            if _answer(readers) != "open":
+            if order_and_read(readers, msgspec.json.encode(orders).decode()) != "open":
                 raise RuntimeError("the readers were not let in")
             yield readers
         finally:
             readers.kill()
 
 
-def _order(readers: subprocess.Popen[str], line: str) -> None:
+def order_and_read(readers: subprocess.Popen[str], line: str) -> str:
+    """What the readers answer to an order."""
     assert readers.stdin is not None
+    assert readers.stdout is not None
     readers.stdin.write(line + "\n")
     readers.stdin.flush()
-
-
-def _answer(readers: subprocess.Popen[str]) -> str:
-    assert readers.stdout is not None
     return readers.stdout.readline().strip()
 
 
@@ -123,6 +122,8 @@ def run_load(alloyd: Alloyd, plan: Plan) -> Outcome:
         plan.cut_percent,
         plan.patience_s,
         plan.seed,
+        plan.cut_after_s,
+        plan.slow_pause_s,
     )
     with reading(orders) as readers:
         files_open = open_files(alloyd.child.pid)
@@ -131,8 +132,7 @@ def run_load(alloyd: Alloyd, plan: Plan) -> Outcome:
             told = uvloop.run(trigger_steadily(alloyd.port, request, plan.runs_per_s, plan.runs))
             drain(alloyd)
             ids = event_ids(data_dir, before_id)
-            _order(readers, json.dumps({"upto": ids[-1]}))
-            found = msgspec.json.decode(_answer(readers), type=Findings)
+            found = msgspec.json.decode(order_and_read(readers, json.dumps({"upto": ids[-1]})), type=Findings)
             took_s = time.perf_counter() - started
             cores = (alloyd.cpu_s() - cpu_s) / took_s
         readers.communicate("")
@@ -171,8 +171,9 @@ def faults_of(found: Findings, table: Sequence[int], plan: Plan, told: Told) -> 
         if not count:
             continue
         if found.ids[sort] != list(table):
-            missing, others = set(table) - set(found.ids[sort]), set(found.ids[sort]) - set(table)
-            faults.append(f"{sort}: {len(missing)} events in the table and not in the stream, {len(others)} the reverse")
+            streamed = set(found.ids[sort])
+            missing, others = len(set(table) - streamed), len(streamed - set(table))
+            faults.append(f"{sort}: {missing} events in the table and not in the stream, {others} the reverse")
         for first, last, readers in found.had[sort]:
             if (first, last) != (table[0], table[-1]) and not found.behind:
                 faults.append(f"{readers} {sort} readers had {first} to {last} instead of {table[0]} to {table[-1]}")
