@@ -1,0 +1,1 @@
+"""The embedded contract: end users, their integrations, workflows, events and logs."""
