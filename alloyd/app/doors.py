@@ -201,7 +201,7 @@ class Doors(Capabilities):
 
     def openapi(self) -> bytes:
         """The OpenAPI document of the public door."""
-        return render(build_document(self.server.bound_routes(), __version__))
+        return render(build_document(self.server.bound_routes(), __version__, self.page_limits))
 
     # -- health ----------------------------------------------------------------------------------------------
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
+from typing import Final
 
-# Besides control characters: line separators, and what turns the direction of writing around.
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp", "Cn"})
-_REFUSED_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+# Control characters, separators of lines, what turns the direction of writing around, and what is no character.
+_REFUSED: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff"
+# For descriptions of the API: what :func:`fault_of_line` takes, except for its length.
+_LINE: Final = rf"[^\s{_REFUSED}](?:[^{_REFUSED}]*[^\s{_REFUSED}])?"
+LINE_PATTERN: Final = f"^{_LINE}$"
+OPTIONAL_LINE_PATTERN: Final = f"^(?:{_LINE})?$"
+
+_REFUSED_CHARACTER: Final = re.compile(rf"[{_REFUSED}\ud800-\udfff]")
 
 
 def fault_of_line(text: str, chars_max: int) -> str | None:
@@ -17,6 +23,6 @@ def fault_of_line(text: str, chars_max: int) -> str | None:
         return f"at most {chars_max} characters"
     if text != text.strip():
         return "must not begin or end with a space"
-    if any(unicodedata.category(char) in _REFUSED_CATEGORIES or char in _REFUSED_MARKS for char in text):
+    if _REFUSED_CHARACTER.search(text):
         return "must not hold control characters"
     return None

@@ -109,9 +109,19 @@ def decode_query(request: web.Request, kind: type) -> Any:
             raise bad_request(f"{name}: not valid text", name)
         given.setdefault(name, value)
     try:
-        return msgspec.convert(given, kind, strict=False)
+        query: Any = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
+    for name in [name for name, value in given.items() if value.lower() == "null"]:
+        # To msgspec this word is no value at all, so `status=null` would show everything.
+        if name in kind.__struct_encode_fields__ and _value_of(query, name) is None:  # type: ignore[attr-defined]
+            raise bad_request(f"{name}: must not be null; leave it out instead", name)
+    return query
+
+
+def _value_of(query: Any, name: str) -> Any:
+    names = dict(zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True))
+    return getattr(query, names[name])
 
 
 def _named(text: str) -> AlloydError:

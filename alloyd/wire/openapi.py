@@ -8,13 +8,18 @@ from typing import Any
 
 import msgspec
 
-from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET
+from alloyd.wire.paging import PageLimits, PageQuery
+from alloyd.wire.route import ANY_TYPE, OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET
 from alloyd.wire.surface import BoundRoute, Surface
 
 OPENAPI_VERSION = "3.1.0"
 
 _SCHEMAS = "#/components/schemas/"
 _PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::[^{}]*(?:\{[^{}]*\}[^{}]*)*)?\}")
+# What a decoded segment of a path, and a value of a query, must not hold on any route.
+_SEGMENT = {"type": "string", "minLength": 1, "pattern": r"^[^/\x00-\x1f\x7f]+$"}
+_REST_OF_PATH = {"type": "string", "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+_QUERY_TEXT = r"^[^\x00\ufffd]*$"
 _REASONS = {
     400: "The request is wrong; the message names the field",
     401: "No valid credential of this surface",
@@ -34,8 +39,14 @@ _REQUEST_ID = {
 }
 
 
-def build_document(bound_routes: Sequence[BoundRoute], version: str) -> dict[str, Any]:
-    """The document for ``bound_routes``: every path, parameter, body, answer, credential and permission."""
+def build_document(
+    bound_routes: Sequence[BoundRoute], version: str, page_limits: PageLimits | None = None
+) -> dict[str, Any]:
+    """The document for ``bound_routes``: every path, parameter, body, answer, credential and permission.
+
+    ``page_limits`` are those of this installation's lists.
+    """
+    limits, links = page_limits or PageLimits(), _links_by_stem(bound_routes)
     types = _types_of(bound_routes)
     described, components = msgspec.json.schema_components(
         types, schema_hook=lambda _type: {}, ref_template=_SCHEMAS + "{name}"
@@ -44,8 +55,11 @@ def build_document(bound_routes: Sequence[BoundRoute], version: str) -> dict[str
     surfaces = list({bound.surface.name: bound.surface for bound in bound_routes}.values())
     paths: dict[str, dict[str, Any]] = {}
     for bound in bound_routes:
-        operation = _Operation(bound, schemas, components).describe()
-        paths.setdefault(_path_of(bound), {})[bound.route.method.lower()] = operation
+        described_operation = _Operation(bound, schemas, components, limits).describe()
+        if bound.route.method == "POST" and bound.path in links and _has_id(bound.route.output):
+            status = str(bound.route.status)
+            described_operation["responses"][status]["links"] = links[bound.path]
+        paths.setdefault(_path_of(bound), {})[bound.route.method.lower()] = described_operation
     document: dict[str, Any] = {
         "openapi": OPENAPI_VERSION,
         "info": {
@@ -75,8 +89,11 @@ def render(document: Mapping[str, Any]) -> bytes:
 class _Operation:
     """One route as an operation object."""
 
-    def __init__(self, bound: BoundRoute, schemas: Mapping[int, Any], components: Mapping[str, Any]) -> None:
+    def __init__(
+        self, bound: BoundRoute, schemas: Mapping[int, Any], components: Mapping[str, Any], limits: PageLimits
+    ) -> None:
         self._bound = bound
+        self._limits = limits
         self._route = bound.route
         self._schemas = schemas
         self._components = components
@@ -101,8 +118,9 @@ class _Operation:
         return operation
 
     def _path_parameters(self) -> Iterable[dict[str, Any]]:
-        for name in _PARAMETER.findall(self._route.path):
-            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for match in _PARAMETER.finditer(self._route.path):
+            schema = _REST_OF_PATH if ":" in match[0] else _SEGMENT
+            yield {"name": match["name"], "in": "path", "required": True, "schema": schema}
 
     def _schema_of(self, kind: Any) -> dict[str, Any]:
         """The schema of ``kind`` itself, where the document only refers to it."""
@@ -112,25 +130,35 @@ class _Operation:
         return schema
 
     def _query_parameters(self) -> Iterable[dict[str, Any]]:
-        if self._route.query is None:
+        query = self._route.query_told or self._route.query
+        if query is None:
             return
-        schema = self._schema_of(self._route.query)
+        schema = self._schema_of(query)
         required = schema.get("required", ())
         credentials = {scheme.get("name") for scheme in self._bound.surface.stream_security.values()}
         for name, field in schema.get("properties", {}).items():
             if name in credentials:
                 continue  # told as security
-            parameter: dict[str, Any] = {"name": name, "in": "query", "schema": _without_null(field)}
+            parameter: dict[str, Any] = {"name": name, "in": "query", "schema": self._query_schema(name, field)}
             if name in required:
                 parameter["required"] = True
             yield parameter
 
+    def _query_schema(self, name: str, field: dict[str, Any]) -> dict[str, Any]:
+        schema = _without_null(field)
+        if name == "limit" and issubclass(self._route.query or object, PageQuery):
+            return {**schema, "maximum": self._limits.limit_max, "default": self._limits.limit_default}
+        if schema.get("type") == "string" and not {"pattern", "format", "enum", "anyOf"} & set(schema):
+            return {**schema, "pattern": _QUERY_TEXT}
+        return schema
+
     def _request_body(self) -> dict[str, Any] | None:
         route = self._route
         if route.body is not None:
-            content = {route.request_media_type: {"schema": self._schemas[id(route.body)]}}
+            kind = route.body if route.body_told is None else route.body_told
+            content = {route.request_media_type: {"schema": self._schemas[id(kind)]}}
             # An empty body counts as {}, so where no field is required none needs to be sent.
-            return {"required": bool(self._schema_of(route.body).get("required")), "content": content}
+            return {"required": bool(self._schema_of(kind).get("required")), "content": content}
         if route.raw or route.request_schema is not None:
             schema = route.request_schema if route.request_schema is not None else {}
             return {"required": True, "content": {route.request_media_type: {"schema": schema}}}
@@ -142,7 +170,7 @@ class _Operation:
             return {"description": "A WebSocket"}
         answer: dict[str, Any] = {"description": "Done", "headers": _REQUEST_ID}
         if route.streams is not None:
-            answer["content"] = {route.streams: {"schema": {"type": "string"}}}
+            answer["content"] = {route.streams: {"schema": {} if route.streams == ANY_TYPE else {"type": "string"}}}
         elif route.status != 204:
             schema = {} if route.output is None else self._schemas[id(route.output)]
             answer["content"] = {"application/json": {"schema": self._bound.surface.describe_output(schema)}}
@@ -176,13 +204,39 @@ def _standing_errors(bound: BoundRoute) -> set[int]:
         found.add(413)
     if route.method != "GET":
         found.add(503)  # the disk may be full
+    if "organization_id" in {*_fields_of(route.query), *_fields_of(route.body), *_fields_of(route.body_told)}:
+        found.add(404)
+    if "idempotency_key" in _fields_of(route.body):
+        found.add(409)  # the same key came with another body
+    return found
+
+
+def _fields_of(kind: Any) -> Sequence[str]:
+    return getattr(kind, "__struct_fields__", ())
+
+
+def _has_id(output: Any) -> bool:
+    return "id" in _fields_of(output)
+
+
+def _links_by_stem(bound_routes: Iterable[BoundRoute]) -> dict[str, dict[str, Any]]:
+    """For each path whose POST makes something: what can be done next with the ``id`` in its answer."""
+    found: dict[str, dict[str, Any]] = {}
+    for bound in bound_routes:
+        stem, by_id, _rest = bound.path.partition("/{id}")
+        pointer = bound.surface.output_pointer
+        if by_id and pointer is not None and _PARAMETER.findall(bound.path) == ["id"]:
+            name = _operation_id(bound)
+            link = {"operationId": name, "parameters": {"id": f"$response.body#{pointer}/id"}}
+            found.setdefault(stem, {})[name] = link
     return found
 
 
 def _types_of(bound_routes: Iterable[BoundRoute]) -> list[Any]:
     found: dict[int, Any] = {}
     for bound in bound_routes:
-        for kind in (bound.route.query, bound.route.body, bound.route.output):
+        route = bound.route
+        for kind in (route.query, route.query_told, route.body, route.body_told, route.output):
             if kind is not None:
                 found[id(kind)] = kind
     return list(found.values())

@@ -23,6 +23,9 @@ WEBSOCKET: Final = "websocket"  # what a route streams that upgrades its connect
 # Streams that browsers open with EventSource and WebSocket, which can't send a credential in a header.
 TICKET_STREAMS: Final = frozenset({"text/event-stream", WEBSOCKET})
 
+# What a route streams whose answer is a file, of whatever type that is.
+ANY_TYPE: Final = "*/*"
+
 # What a parameter of a path names, where the segment before it is not the plural of its kind.
 SEGMENT_KINDS: Final[Mapping[str, str]] = {
     "workflow-definitions": "workflow",
@@ -121,7 +124,8 @@ class Route:
     """One method of one path of a surface.
 
     ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN. ``query`` and ``body`` are msgspec
-    structs (``body`` may be ``Any`` for any JSON value); ``output`` the type of what the handler returns, before the
+    structs (``body`` may be ``Any`` for any JSON value; ``body_told`` and ``query_told`` are what openapi.json tells of
+    one that is read more leniently, or by the domain); ``output`` the type of what the handler returns, before the
     envelope. ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes
     return a response of their own, of that media type. ``statuses`` are the error statuses that the contract names
     besides those every route has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user
@@ -147,6 +151,8 @@ class Route:
     owner: FindOwner | None = None
     mutates: bool = True
     audit_as: str | None = None
+    body_told: Any = None
+    query_told: type | None = None
 
     def __post_init__(self) -> None:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN) and self.permission not in ACTIONS:

@@ -108,6 +108,9 @@ class Server:
                 if bound.route.method == "GET":
                     app.router.add_route("HEAD", path, handle, expect_handler=_expect_later)
                     self._methods[path].add("HEAD")
+        for path in self._methods:
+            if "{" not in path:  # else `/things/{id}` would serve other methods of `/things/check`
+                app.router.add_route("*", path, self._unmatched, expect_handler=_expect_later)
         app.router.add_route("*", "/{tail:.*}", self._unmatched, expect_handler=_expect_later)
         self._app = app
         return app
@@ -243,7 +246,9 @@ class Server:
 
     async def _allowed_methods(self, request: web.Request) -> str:
         """The methods of the routes whose path matches, for ``Allow``."""
-        found: set[str] = set()
+        found = set(self._methods.get(request.path, ()))
+        if found:
+            return ", ".join(sorted(found))
         for resource in self._app.router.resources():
             if resource.canonical == "/{tail}":
                 continue

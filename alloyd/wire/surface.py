@@ -26,6 +26,8 @@ class Surface(ABC):
     challenge: str | None = None
     # The security schemes, beside the surface's own, that its streams accept: for openapi.json.
     stream_security: Mapping[str, dict[str, Any]] = MappingProxyType({})
+    # Where in a success body the value is, as a JSON pointer, for the links of openapi.json; None for none.
+    output_pointer: str | None = None
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)

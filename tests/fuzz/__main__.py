@@ -13,6 +13,7 @@ from pathlib import Path
 from alloyd.cli.scratch import ScratchDaemon
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 async def fuzz(examples_max: int, more: list[str]) -> int:
@@ -24,7 +25,7 @@ async def fuzz(examples_max: int, more: list[str]) -> int:
                 *(str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run"),
                 *(f"{daemon.url}/openapi.json", "--checks", "all", "--max-examples", str(examples_max), *more),
             ]
-            environment = {**os.environ, "ALLOYD_FUZZ_KEY": daemon.key}
+            environment = {**os.environ, "ALLOYD_FUZZ_KEY": daemon.key, "PYTHONPATH": str(ROOT)}
             done = await asyncio.to_thread(subprocess.run, command, env=environment, cwd=folder, check=False)
             await daemon.stop()
     return done.returncode

@@ -117,7 +117,19 @@ SHAPE: dict[str, Any] = {
                     "additionalProperties": {
                         "type": "object",
                         "required": ["description"],
-                        "properties": {"description": {"type": "string"}, "headers": _OBJECT, "content": _CONTENT},
+                        "properties": {
+                            "description": {"type": "string"},
+                            "headers": _OBJECT,
+                            "content": _CONTENT,
+                            "links": {
+                                "additionalProperties": {
+                                    "type": "object",
+                                    "required": ["operationId", "parameters"],
+                                    "additionalProperties": False,
+                                    "properties": {"operationId": {"type": "string"}, "parameters": _OBJECT},
+                                }
+                            },
+                        },
                         "additionalProperties": False,
                     },
                 },
@@ -142,6 +154,9 @@ def check_document(document: dict[str, Any]) -> None:
     operations = [one for methods in document["paths"].values() for one in methods.values()]
     names = [one["operationId"] for one in operations]
     assert len(set(names)) == len(names)
+    for one in operations:
+        for answer in one["responses"].values():
+            assert {link["operationId"] for link in answer.get("links", {}).values()} <= set(names)
     shapes = [re.sub(r"\{[^}]*\}", "{}", path) for path in document["paths"]]
     assert len(set(shapes)) == len(shapes), "paths that differ only in the names of parameters"
     tags = {tag["name"] for tag in document["tags"]}
@@ -228,15 +243,17 @@ def test_it_keeps_the_rules(document: dict[str, Any]) -> None:
 
 
 def test_parameters_are_those_of_path_and_query(document: dict[str, Any]) -> None:
-    text = {"type": "string"}
+    text = {"type": "string", "pattern": r"^[^\x00\ufffd]*$"}
+    segment = {"type": "string", "minLength": 1, "pattern": r"^[^/\x00-\x1f\x7f]+$"}
+    rest = {**segment, "pattern": r"^[^\x00-\x1f\x7f]+$"}
     assert document["paths"]["/v1/things"]["get"]["parameters"] == [
         {"name": "color", "in": "query", "schema": text, "required": True},
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}},
         {"name": "cursor", "in": "query", "schema": text},
     ]
     assert document["paths"]["/v1/things/{thing_id}/raw/{path}"]["get"]["parameters"] == [
-        {"name": "thing_id", "in": "path", "required": True, "schema": text},
-        {"name": "path", "in": "path", "required": True, "schema": text},
+        {"name": "thing_id", "in": "path", "required": True, "schema": segment},
+        {"name": "path", "in": "path", "required": True, "schema": rest},
     ]
     assert "ThingQuery" not in document["components"]["schemas"]
 

@@ -12,7 +12,9 @@ from alloyd.kit.text import fault_of_line
 DEFAULT_SLUG = "default"
 NAME_CHARS_MAX = 200
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]\Z")
+SLUG_PATTERN = "^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$"  # for descriptions of the API
+
+_SLUG = re.compile(SLUG_PATTERN.removesuffix("$") + r"\Z")
 # Words that addresses, commands or people would take for something else.
 RESERVED_SLUGS = frozenset(
     {"admin", "all", "alloyd", "api", "me", "new", "none", "null", "operator", "public", "root", "support", "system"}

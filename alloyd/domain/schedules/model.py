@@ -9,6 +9,7 @@ from typing import Any
 from alloyd.domain.workflows.triggers import Misfire
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit.cron import Cron, CronError, find_zone
+from alloyd.kit.text import fault_of_line
 
 NAME_CHARS_MAX = 200
 PREVIEW_MAX = 100
@@ -118,6 +119,7 @@ def zone_of(schedule: Schedule) -> tzinfo:
 def check_name(name: str) -> str:
     """``name`` without spaces around it. Raises ``bad_request``."""
     name = name.strip()
-    if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
-        raise bad_request(f"name: 1 to {NAME_CHARS_MAX} printable characters are wanted", "name")
+    fault = fault_of_line(name, NAME_CHARS_MAX)
+    if fault is not None:
+        raise bad_request(f"name: {fault}", "name")
     return name

@@ -29,7 +29,10 @@ ATTEMPTS_KEPT: Final = 30  # of one delivery, the newest
 SNIPPET_BYTES: Final = 1024  # of what the other side answered
 TEST_KIND: Final = "webhook.test"
 
-_PATTERN: Final = re.compile(r"(?:\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?)\Z")
+# For descriptions of the API.
+KIND_PATTERN: Final = r"^(?:\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?)$"
+
+_PATTERN: Final = re.compile(KIND_PATTERN.removesuffix("$") + r"\Z")
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # what every secret begins with
 _SECRET_CHARS: Final = 43
 

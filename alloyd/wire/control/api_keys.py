@@ -13,6 +13,7 @@ from alloyd.domain.keys.service import KeyService
 from alloyd.kit.clock import Clock
 from alloyd.principal import Role
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import IdempotencyKey, KeyDescription, Name, Scopes
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.identity import ApiKeyJson, IssuedKeyJson, api_key_json, issued_key_json
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
@@ -29,21 +30,21 @@ class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     is told once, and nobody can look it up again.
     """
 
-    name: str
-    scopes: tuple[str, ...] | None = None
+    name: Name
+    scopes: Scopes | None = None
     role: Role = Role.MEMBER
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     team_id: str | None = None
-    description: str | None = None
+    description: KeyDescription | None = None
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class RotateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     """How long the old key works on, in milliseconds; 0 ends it at once."""
 
     grace_ms: Annotated[int, msgspec.Meta(ge=0, le=GRACE_MS_MAX)] = 0
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True):

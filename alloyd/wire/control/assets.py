@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -19,10 +19,11 @@ from alloyd.wire.bodystream import BodyReader
 from alloyd.wire.control.codec import envelope
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.download import answer_download
+from alloyd.wire.fields import FileNameOrNone
 from alloyd.wire.idempotency import HEADER, read_once_of
 from alloyd.wire.multipart import FormReader
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import ANY_TYPE, Call, Route
 
 # What a form may be longer than its file by: boundaries, part headers.
 FORM_BYTES_MAX: Final = 64 * 1024
@@ -38,7 +39,7 @@ _SCHEMA: Final[dict[str, Any]] = {
 class UploadQuery(msgspec.Struct, frozen=True):
     """What the body can't say. ``filename`` goes before a form's own."""
 
-    filename: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    filename: FileNameOrNone | None = None
     organization_id: str | None = None
 
 
@@ -181,7 +182,7 @@ def routes(assets: AssetService, clock: Clock, limits: PageLimits, read_timeout_
             "asset.read",
             "Download an asset, or a range of it",
             statuses=(404, 416, 503),
-            streams="application/octet-stream",
+            streams=ANY_TYPE,
             owner=assets.find_organization,
         ),
         Route(

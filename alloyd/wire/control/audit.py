@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,15 +11,14 @@ from alloyd.domain.audit.model import AuditFilter, Entry
 from alloyd.domain.audit.service import AuditService
 from alloyd.domain.authz.service import Resource, authorize
 from alloyd.kit.clock import rfc3339
+from alloyd.wire.control.workflow_runs import read_time
+from alloyd.wire.fields import Time
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import PLATFORM_ADMIN, Call, Route
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
-_MS = timedelta(milliseconds=1)
 _STRINGS = msgspec.json.Decoder(tuple[str, ...])
 
 _Filter = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class AuditQuery(PageQuery, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -30,8 +28,8 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True, rename={"from_": "from"})
     action: _Filter | None = None
     target: _Filter | None = None
     outcome: Literal["ok", "refused", "failed"] | None = None
-    from_: _Time | None = None
-    to: _Time | None = None
+    from_: Time | None = None
+    to: Time | None = None
 
 
 class ActorJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +109,14 @@ def audit_json(entry: Entry) -> AuditJson:
 
 
 def _filter(query: AuditQuery) -> AuditFilter:
-    return AuditFilter(query.actor, query.action, query.target, query.outcome, _ms(query.from_), _ms(query.to))
-
-
-def _ms(when: datetime | None) -> int | None:
-    return None if when is None else (when - _EPOCH) // _MS
+    return AuditFilter(
+        query.actor,
+        query.action,
+        query.target,
+        query.outcome,
+        read_time(query.from_, "from"),
+        read_time(query.to, "to"),
+    )
 
 
 async def _itself(org_id: str) -> str:

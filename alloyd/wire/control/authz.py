@@ -11,6 +11,8 @@ from alloyd.domain.authz.model import Resource, check_id, parse_resource
 from alloyd.domain.authz.service import decide
 from alloyd.errors import bad_request, not_found
 from alloyd.principal import ACTIONS, ANY_ID, RESOURCES, Decision, Principal
+from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import CheckedId, CheckedResource
 from alloyd.wire.route import SIGNED_IN, Call, FindOwner, Route
 
 CHECKS_MAX = 200
@@ -23,9 +25,9 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True):
     """An action, and what it would be done to: `resource` as `<type>:<id>`, or `resource_type` and `resource_id`."""
 
     action: Text
-    resource: Text | None = None
+    resource: CheckedResource | None = None
     resource_type: Text | None = None
-    resource_id: Text | None = None
+    resource_id: CheckedId | None = None
     organization_id: str | None = None
 
 
@@ -52,11 +54,13 @@ class Authz:
     async def check(self, call: Call) -> DecisionJson:
         """Control contract: `POST /v1/authz/check`; a no is 200."""
         body: CheckBody = call.body
+        organization_of(call, body.organization_id)
         return await self._answer(call.who, body, None, "")
 
     async def check_batch(self, call: Call) -> Sequence[DecisionJson]:
         """Control contract: `POST /v1/authz/check-batch`, answered in order."""
         body: CheckBatchBody = call.body
+        organization_of(call, body.organization_id)
         given = enumerate(body.checks)
         return [await self._answer(call.who, each, body.organization_id, f"checks[{at}].") for at, each in given]
 

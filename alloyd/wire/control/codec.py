@@ -28,6 +28,7 @@ class ControlSurface(Surface):
 
     uuid_request_ids = True
     challenge = "Bearer"
+    output_pointer = "/data"
 
     def __init__(
         self,

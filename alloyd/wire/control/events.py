@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
 from alloyd.errors import not_found
 from alloyd.principal import Principal
+from alloyd.wire.fields import told
 from alloyd.wire.route import WEBSOCKET, Call, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_events
 from alloyd.wire.stream import Streams, parse_kinds
 from alloyd.wire.websocket import serve_websocket
+
+_KIND = r"(?:\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?)"
+Kinds = Annotated[str, told(pattern=rf"^(?:{_KIND}(?:,{_KIND})*)?$")]
 
 
 class StreamQuery(msgspec.Struct):
@@ -21,7 +26,7 @@ class StreamQuery(msgspec.Struct):
     ``ticket`` is read where callers are authenticated.
     """
 
-    kinds: str = ""
+    kinds: Kinds = ""
     organization_id: str | None = None
     last_event_id: str | None = None
     ticket: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 
@@ -11,13 +10,10 @@ from alloyd.domain.authz.model import CreateGrant, Effect, StoredGrant
 from alloyd.domain.authz.service import GrantService
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import GrantedAction, GrantedPrincipal, GrantedResource, IdempotencyKey
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
-
-TEXT_CHARS_MAX = 300
-
-Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
 
 
 class CreateGrantBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,19 +23,19 @@ class CreateGrantBody(msgspec.Struct, frozen=True, kw_only=True):
     to `<type>:<id>` or `<type>:*`.
     """
 
-    principal: Text
-    action: Text
+    principal: GrantedPrincipal
+    action: GrantedAction
     effect: Effect
-    resource: Text | None = None
+    resource: GrantedResource | None = None
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class GrantQuery(PageQuery, frozen=True, kw_only=True):
     """The query of the list; `principal` as in a create."""
 
     organization_id: str | None = None
-    principal: Text | None = None
+    principal: GrantedPrincipal | None = None
 
 
 class GrantJson(msgspec.Struct, frozen=True, kw_only=True):

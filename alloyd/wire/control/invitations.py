@@ -13,6 +13,7 @@ from alloyd.domain.orgs.service import OrgService
 from alloyd.kit.clock import Clock, rfc3339
 from alloyd.principal import Role
 from alloyd.wire.control.tenancy import organization_of, require_own_organization
+from alloyd.wire.fields import Email, IdempotencyKey
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import SIGNED_IN, Call, Route
@@ -24,18 +25,18 @@ class CreateInvitationBody(msgspec.Struct, frozen=True, kw_only=True):
     The answer to a repeat with the same `idempotency_key` is the same invitation, but `token` is null: it is told once.
     """
 
-    email: str
+    email: Email
     role: Role = Role.MEMBER
     team_id: str | None = None
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class AcceptBody(msgspec.Struct, frozen=True, kw_only=True):
     """The invitation's token; needed unless the signed-in user has the e-mail that was invited."""
 
     token: Annotated[str, msgspec.Meta(max_length=TOKEN_CHARS_MAX)] | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class InvitationQuery(PageQuery, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from alloyd.kit.clock import rfc3339
 from alloyd.kit.money import to_usd
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.control.usage import RecordBody, TotalsBody, record_body, time_of, totals_body
+from alloyd.wire.fields import IdempotencyKey, TimeOrDate, told
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
@@ -29,13 +30,13 @@ class CreateJob(msgspec.Struct, frozen=True):
     """What is asked, in any of the forms that ``POST /v1/providers/execute`` takes."""
 
     modality: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    input: Any
+    input: Annotated[Any, told(type=["string", "array", "object"])]
     model: str | None = None
     provider: str | None = None
     tier: str | None = None
     params: dict[str, Any] = {}
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class JobQuery(PageQuery, frozen=True, kw_only=True):
@@ -43,8 +44,8 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
 
     status: JobStatus | None = None
     modality: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_from: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    created_from: TimeOrDate | None = None
+    created_to: TimeOrDate | None = None
     organization_id: str | None = None
 
 

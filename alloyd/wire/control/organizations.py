@@ -9,6 +9,7 @@ from alloyd.domain.users.service import UserService
 from alloyd.errors import AlloydError, Code
 from alloyd.principal import Kind
 from alloyd.wire.control.tenancy import require_own_organization
+from alloyd.wire.fields import IdempotencyKey, Name, Slug
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.identity import OrganizationJson, organization_json
 from alloyd.wire.route import SIGNED_IN, Call, Route
@@ -17,16 +18,16 @@ from alloyd.wire.route import SIGNED_IN, Call, Route
 class CreateOrganizationBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new organization, whose owner the signed-in user becomes."""
 
-    slug: str
-    name: str
-    idempotency_key: str | None = None
+    slug: Slug
+    name: Name
+    idempotency_key: IdempotencyKey | None = None
 
 
 class RenameBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new slug, a new name, or both."""
 
-    slug: str | None = None
-    name: str | None = None
+    slug: Slug | None = None
+    name: Name | None = None
 
 
 class Organizations:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from alloyd.domain.providers.model import Execute, Model, Origin, Price, Used
 from alloyd.domain.providers.service import Gateway, ProviderView, ServedModel, Streamed
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import told
 from alloyd.wire.provider_stream import ProviderStreams, serve_pieces
 from alloyd.wire.route import Call, Route
 from alloyd.wire.sse import MEDIA_TYPE
@@ -22,6 +23,7 @@ OVERHEAD: Final = "X-Alloyd-Overhead-Ms"
 MICRO: Final = 1_000_000
 
 _Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Input = Annotated[Any, told(type=["string", "array", "object"])]
 _ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -29,7 +31,7 @@ class ExecuteBody(msgspec.Struct, frozen=True):
     """What is asked: ``input`` is a text, ``{prompt}``, ``{messages}`` or, for embeddings, a list of texts."""
 
     modality: _Word
-    input: Any
+    input: Input
     model: _ModelName | None = None
     provider: _Word | None = None
     tier: _Word | None = None

@@ -11,14 +11,17 @@ from alloyd.domain.workflows.releases import ReleaseService
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.workflow_definitions import VERSION_MAX
+from alloyd.wire.fields import IdempotencyKey, ReleaseLabel
+from alloyd.wire.idempotency import read_once
 from alloyd.wire.route import Call, Route
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A label, and which version it names: without `version` the newest published one."""
 
-    release: str
+    release: ReleaseLabel
     version: Annotated[int, msgspec.Meta(ge=1, le=VERSION_MAX)] | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class ReleaseBody(msgspec.Struct, frozen=True):
@@ -40,7 +43,8 @@ class ReleaseRoutes:
     async def post_release(self, call: Call) -> ReleaseBody:
         """Name a version."""
         body: ReleaseRequest = call.body
-        return _release(await self._releases.release(call.who, call.param("id"), body.release, body.version))
+        once = read_once(call, body.idempotency_key)
+        return _release(await self._releases.release(call.who, call.param("id"), body.release, body.version, once))
 
     async def list_releases(self, call: Call) -> list[ReleaseBody]:
         """Every name that versions of a workflow have, newest first."""

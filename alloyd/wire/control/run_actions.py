@@ -10,7 +10,10 @@ from alloyd.domain.runs.event_waits import EventWaits
 from alloyd.domain.runs.model import RunFilter
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
+from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, read_time, run_body
+from alloyd.wire.fields import IdempotencyKey, Time
+from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
 
@@ -22,6 +25,7 @@ class RetryBody(msgspec.Struct, frozen=True):
 
     from_: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = msgspec.field(name="from", default="failed")
     version: Version = "pinned"
+    idempotency_key: IdempotencyKey | None = None
 
 
 class SignalBody(msgspec.Struct, frozen=True):
@@ -35,14 +39,16 @@ class RequeueBody(msgspec.Struct, frozen=True):
     """By which version."""
 
     version: Version = "pinned"
+    idempotency_key: IdempotencyKey | None = None
 
 
 class DeadLetterQuery(PageQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339, of the run's creation."""
 
     workflow_id: str | None = None
-    created_from: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    created_from: Time | None = None
+    created_to: Time | None = None
+    organization_id: str | None = None
 
 
 class Signaled(msgspec.Struct):
@@ -70,7 +76,8 @@ class RunActionRoutes:
     async def retry_run(self, call: Call) -> RunDetailBody:
         """Start a new run of an ended one."""
         body: RetryBody = call.body
-        return detail_body(await self._retries.retry(call.who, call.param("id"), body.from_, body.version))
+        once = read_once(call, body.idempotency_key)
+        return detail_body(await self._retries.retry(call.who, call.param("id"), body.from_, body.version, once))
 
     async def signal_run(self, call: Call) -> Signaled:
         """Resume a waiting step."""
@@ -81,6 +88,7 @@ class RunActionRoutes:
     async def list_dead_letters(self, call: Call) -> list[RunBody]:
         """Runs that failed for good."""
         query: DeadLetterQuery = call.query
+        organization_of(call, query.organization_id)
         page = self._pager.read(query)
         wanted = RunFilter(
             workflow_id=query.workflow_id,
@@ -93,7 +101,8 @@ class RunActionRoutes:
     async def requeue_dead_letter(self, call: Call) -> RunDetailBody:
         """Run it again from what failed."""
         body: RequeueBody = call.body
-        return detail_body(await self._retries.requeue(call.who, call.param("id"), body.version))
+        once = read_once(call, body.idempotency_key)
+        return detail_body(await self._retries.requeue(call.who, call.param("id"), body.version, once))
 
     async def discard_dead_letter(self, call: Call) -> Discarded:
         """Take it off the list."""
@@ -152,6 +161,7 @@ def _letter_routes(handlers: RunActionRoutes, runs: RunService) -> list[Route]:
             "List runs that failed for good and that nobody has dealt with, newest first",
             query=DeadLetterQuery,
             output=list[RunBody],
+            statuses=(404,),
         ),
         Route(
             "POST",

@@ -19,33 +19,32 @@ from alloyd.domain.schedules.service import ScheduleService
 from alloyd.domain.workflows.triggers import Misfire
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import Cron, IdempotencyKey, Name, NameOrNone, TimeZone
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
-
-CRON_SHOWN_CHARS_MAX = 1000
 
 
 class CreateScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new schedule. `payload` is the runs' trigger; it gets a member `schedule` unless it has one."""
 
     workflow_id: str
-    cron: Annotated[str, Meta(max_length=CRON_SHOWN_CHARS_MAX)]
-    timezone: str = "UTC"
-    name: str = ""
+    cron: Cron
+    timezone: TimeZone = "UTC"
+    name: NameOrNone = ""
     misfire: Misfire = "once"
     payload: dict[str, Any] = {}
     enabled: bool = True
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class UpdateScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be changed; what is not named stays."""
 
-    cron: Annotated[str, Meta(max_length=CRON_SHOWN_CHARS_MAX)] | None = None
-    timezone: str | None = None
-    name: str | None = None
+    cron: Cron | None = None
+    timezone: TimeZone | None = None
+    name: Name | None = None
     misfire: Misfire | None = None
     payload: dict[str, Any] | None = None
     enabled: bool | None = None
@@ -54,7 +53,7 @@ class UpdateScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
 class RunBody(msgspec.Struct, frozen=True, kw_only=True):
     """A run out of turn."""
 
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class ScheduleQuery(PageQuery, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from alloyd.domain.teams.service import TeamService
 from alloyd.kit.clock import rfc3339
 from alloyd.principal import Role
 from alloyd.wire.control.tenancy import organization_of, require_own_organization
+from alloyd.wire.fields import IdempotencyKey, Name, Slug
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import SIGNED_IN, Call, Route
@@ -20,17 +21,17 @@ from alloyd.wire.route import SIGNED_IN, Call, Route
 class CreateTeamBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new team."""
 
-    slug: str
-    name: str
+    slug: Slug
+    name: Name
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class RenameTeamBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new slug, a new name, or both."""
 
-    slug: str | None = None
-    name: str | None = None
+    slug: Slug | None = None
+    name: Name | None = None
 
 
 class AddTeamMemberBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class AddTeamMemberBody(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: str
     role: Role | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class TeamRoleBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +132,8 @@ class Teams:
     async def post_member(self, call: Call) -> TeamMemberJson:
         """`POST /v1/teams/{id}/members`; who is in it already gets the role."""
         body: AddTeamMemberBody = call.body
-        return _member_json(await self._teams.set_member(call.who, call.param("id"), body.user_id, body.role))
+        once = read_once(call, body.idempotency_key)
+        return _member_json(await self._teams.set_member(call.who, call.param("id"), body.user_id, body.role, once))
 
     async def put_member(self, call: Call) -> TeamMemberJson:
         """`PUT /v1/teams/{id}/members/{user_id}`."""

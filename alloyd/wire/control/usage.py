@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
@@ -13,12 +12,16 @@ from alloyd.domain.usage.model import Budget, BudgetState, Period, Share, Totals
 from alloyd.domain.usage.service import UsageService
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit.clock import parse_rfc3339, rfc3339
-from alloyd.kit.money import parse_usd, to_usd
+from alloyd.kit.money import MICRO, MICRO_USD_MAX, parse_usd, to_usd
 from alloyd.wire.control.records_csv import CSV_TYPE, HEADERS, csv_lines
+from alloyd.wire.fields import TimeOrDate, told
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, FindOwner, Route
 
-_Time = Annotated[str, msgspec.Meta(max_length=64, description="An RFC 3339 time, or a date.")]
+Usd = (
+    Annotated[float, msgspec.Meta(ge=0, le=MICRO_USD_MAX // MICRO)]
+    | Annotated[str, told(pattern=r"^[0-9]{1,9}(?:\.[0-9]{1,6})?$", description="With at most six decimal places.")]
+)
 # What one export holds at most; a longer one is made of several, by `from` and `to`.
 CSV_RECORDS_MAX = 100_000
 _CSV_PAGE = 500
@@ -27,15 +30,15 @@ _CSV_PAGE = 500
 class RangeQuery(msgspec.Struct, frozen=True, kw_only=True):
     """From when to before when; by default this month until now."""
 
-    from_: _Time | None = msgspec.field(default=None, name="from")
-    to: _Time | None = None
+    from_: TimeOrDate | None = msgspec.field(default=None, name="from")
+    to: TimeOrDate | None = None
 
 
 class RecordsQuery(PageQuery, frozen=True, kw_only=True):
     """The range, and the page."""
 
-    from_: _Time | None = msgspec.field(default=None, name="from")
-    to: _Time | None = None
+    from_: TimeOrDate | None = msgspec.field(default=None, name="from")
+    to: TimeOrDate | None = None
 
 
 class TotalsBody(msgspec.Struct):
@@ -100,7 +103,7 @@ class RecordBody(msgspec.Struct):
 class SetBudget(msgspec.Struct, frozen=True):
     """A budget; ``limit_usd`` null is no limit, 0 lets only free calls through."""
 
-    limit_usd: Decimal | None
+    limit_usd: Usd | None
     period: Period = Period.MONTH
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -11,10 +11,10 @@ from alloyd.domain.webhooks.deliveries import DeliveryService
 from alloyd.domain.webhooks.model import Delivery, DeliveryFilter, DeliveryState
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.kit.clock import rfc3339
+from alloyd.wire.fields import Filter, IdempotencyKey
+from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
-
-_FILTER_CHARS_MAX = 200
 
 
 class AttemptJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +50,18 @@ class DeliveryDetail(DeliveryJson, frozen=True, kw_only=True):
     body: dict[str, Any]
 
 
+class SendBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What asks for one more request to a webhook: nothing has to be said."""
+
+    idempotency_key: IdempotencyKey | None = None
+
+
 class DeliveryQuery(PageQuery, frozen=True, kw_only=True):
     """The query of the list."""
 
     state: DeliveryState | None = None
-    kind: Annotated[str, msgspec.Meta(max_length=_FILTER_CHARS_MAX)] | None = None
-    event_id: Annotated[str, msgspec.Meta(max_length=_FILTER_CHARS_MAX)] | None = None
+    kind: Filter | None = None
+    event_id: Filter | None = None
 
 
 class Deliveries:
@@ -82,7 +88,8 @@ class Deliveries:
 
     async def redeliver(self, call: Call) -> DeliveryJson:
         """Control contract: `POST /v1/webhook-deliveries/{id}/redeliver`."""
-        return delivery_json(await self._deliveries.redeliver(call.who, call.param("id")))
+        once = read_once(call, call.body.idempotency_key)
+        return delivery_json(await self._deliveries.redeliver(call.who, call.param("id"), once))
 
 
 def delivery_json(delivery: Delivery) -> DeliveryJson:
@@ -147,6 +154,7 @@ def routes(webhooks: WebhookService, deliveries: DeliveryService, limits: PageLi
             api.redeliver,
             "webhook.write",
             "Send a delivery again, under its own id",
+            body=SendBody,
             output=DeliveryJson,
             status=202,
             statuses=(404, 409),

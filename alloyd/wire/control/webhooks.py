@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from alloyd.domain.webhooks.deliveries import DeliveryService
-from alloyd.domain.webhooks.model import ChangeWebhook, CreateWebhook, Webhook
+from alloyd.domain.webhooks.model import GRACE_MS_MAX, ChangeWebhook, CreateWebhook, Webhook
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.control.webhook_deliveries import DeliveryJson, delivery_json
+from alloyd.wire.control.webhook_deliveries import DeliveryJson, SendBody, delivery_json
+from alloyd.wire.fields import EventPatterns, IdempotencyKey, Url, WebhookDescription, WebhookSecret
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, FindOwner, Route
@@ -28,29 +29,29 @@ class CreateWebhookBody(msgspec.Struct, frozen=True, kw_only=True):
     The answer to a repeat with the same `idempotency_key` is the same webhook and status, but `secret` is null.
     """
 
-    url: str
-    events: list[str]
-    description: str | None = None
-    secret: str | None = None
+    url: Url
+    events: EventPatterns
+    description: WebhookDescription | None = None
+    secret: WebhookSecret | None = None
     enabled: bool = True
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class ChangeWebhookBody(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be different; what is not there stays. `description` null takes it away."""
 
-    url: str | UnsetType = UNSET
-    events: list[str] | UnsetType = UNSET
-    description: str | UnsetType | None = UNSET
+    url: Url | UnsetType = UNSET
+    events: EventPatterns | UnsetType = UNSET
+    description: WebhookDescription | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
 
 
 class RotateBody(msgspec.Struct, frozen=True, kw_only=True):
     """For `grace_ms` (a day unless given) the former secret signs too."""
 
-    grace_ms: int | None = None
-    secret: str | None = None
+    grace_ms: Annotated[int, msgspec.Meta(ge=0, le=GRACE_MS_MAX)] | None = None
+    secret: WebhookSecret | None = None
 
 
 class WebhookQuery(PageQuery, frozen=True, kw_only=True):
@@ -137,7 +138,9 @@ class Webhooks:
 
     async def test_webhook(self, call: Call) -> DeliveryJson:
         """Control contract: `POST /v1/webhooks/{id}/test`."""
-        return delivery_json(await self._deliveries.test(call.who, call.param("id")))
+        return delivery_json(
+            await self._deliveries.test(call.who, call.param("id"), read_once(call, call.body.idempotency_key))
+        )
 
 
 def webhook_json(webhook: Webhook) -> WebhookJson:
@@ -243,6 +246,7 @@ def _routes_of_one(api: Webhooks, owner: FindOwner) -> list[Route]:
             api.test_webhook,
             "webhook.write",
             "Send a `webhook.test` to it",
+            body=SendBody,
             output=DeliveryJson,
             status=202,
             statuses=(404, 409),

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from alloyd.domain.workflows.model import Workflow, WorkflowVersion
+from alloyd.domain.workflows.model import DefinitionBody, Workflow, WorkflowVersion
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import bad_request
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import IdempotencyKey, ReleaseLabel
+from alloyd.wire.idempotency import FIELD, read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
 
@@ -35,6 +37,14 @@ class DefinitionAnswer(WorkflowBody):
 
     definition: dict[str, Any]
     changed: bool | None = None
+
+
+class DefinitionJson(DefinitionBody, frozen=True):
+    """A definition, with the organization that it is for, the name that its version gets, and the request's key."""
+
+    organization_id: str | None = None
+    release: ReleaseLabel | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class VersionQuery(msgspec.Struct, frozen=True):
@@ -71,11 +81,8 @@ class DefinitionRoutes:
 
     async def create_definition(self, call: Call) -> DefinitionAnswer:
         """Save the body as the next version of the workflow of its name; 422 lists every fault."""
-        named = call.body.pop("organization_id", None)
-        if named is not None and not isinstance(named, str):
-            raise bad_request("organization_id: text is wanted", "organization_id")
-        organization_of(call, named)
-        saved = await self._workflows.save(call.who, call.body)
+        organization_of(call, _pop_text(call.body, "organization_id"))
+        saved = await self._workflows.save(call.who, call.body, read_once(call, _pop_text(call.body, FIELD)))
         return _definition(saved.version, changed=saved.changed)
 
     async def check_definition(self, call: Call) -> Checked:
@@ -99,6 +106,14 @@ class DefinitionRoutes:
         """Take a workflow out of use; its runs end on their version."""
         await self._workflows.delete(call.who, call.param("id"))
         return Deleted(call.param("id"))
+
+
+def _pop_text(body: dict[str, Any], name: str) -> str | None:
+    """Take a member that is about the request out of the definition."""
+    given = body.pop(name, None)
+    if given is not None and not isinstance(given, str):
+        raise bad_request(f"{name}: text is wanted", name)
+    return given
 
 
 def _fields(workflow: Workflow) -> dict[str, Any]:
@@ -137,6 +152,7 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             "workflow.write",
             "Save a definition; the same name again makes the next version, the same content changes nothing",
             body=dict[str, Any],
+            body_told=DefinitionJson,
             output=DefinitionAnswer,
             status=201,
             statuses=(404, 409, 422),
@@ -149,6 +165,7 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             "workflow.write",
             "Check a definition as publishing would, without saving it",
             body=dict[str, Any],
+            body_told=DefinitionBody,
             output=Checked,
             body_bytes_max=definition_bytes_max,
             mutates=False,

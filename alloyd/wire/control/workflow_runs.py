@@ -14,6 +14,7 @@ from alloyd.events.model import Story
 from alloyd.kit.clock import parse_rfc3339, rfc3339
 from alloyd.principal import Principal
 from alloyd.wire.control.tenancy import organization_of
+from alloyd.wire.fields import IdempotencyKey, Time
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
@@ -30,7 +31,7 @@ class CreateRun(msgspec.Struct, frozen=True):
     context: dict[str, Any] = {}
     metadata: dict[str, Any] | None = None
     organization_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class RunQuery(PageQuery, frozen=True, kw_only=True):
@@ -40,8 +41,9 @@ class RunQuery(PageQuery, frozen=True, kw_only=True):
     workflow_id: str | None = None
     parent_run_id: str | None = None
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_from: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    created_from: Time | None = None
+    created_to: Time | None = None
+    organization_id: str | None = None
 
 
 class RunEventsQuery(msgspec.Struct, frozen=True):
@@ -127,6 +129,7 @@ class RunRoutes:
     async def list_runs(self, call: Call) -> list[RunBody]:
         """The organization's runs, newest first."""
         query: RunQuery = call.query
+        organization_of(call, query.organization_id)
         page = self._pager.read(query)
         wanted = RunFilter(
             query.status,
@@ -267,6 +270,7 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             "List runs, newest first",
             query=RunQuery,
             output=list[RunBody],
+            statuses=(404,),
         ),
         Route(
             "GET",

@@ -12,11 +12,12 @@ from aiohttp import web
 from alloyd.domain.storage.model import Listing
 from alloyd.domain.storage.service import StorageService
 from alloyd.wire.download import answer_download
+from alloyd.wire.fields import BelowRoot, FileName, StoragePath
 from alloyd.wire.idempotency import HEADER, read_once, read_once_of
 from alloyd.wire.multipart import FormReader
 from alloyd.wire.private.codec import error_body
 from alloyd.wire.private.upload import UploadForm, check_declared_length
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import ANY_TYPE, Call, Route
 
 LIST_LIMIT_MAX: Final = 1_000_000
 
@@ -33,7 +34,7 @@ _UPLOAD_SCHEMA: Final[dict[str, Any]] = {
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Query of the listing."""
 
-    path: str = "/"
+    path: StoragePath = "/"
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_LIMIT_MAX)] | None = None
     cursor: str | None = None
 
@@ -41,28 +42,28 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 class PathQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Query that names one file or folder."""
 
-    path: str
+    path: BelowRoot
 
 
 class NewFolder(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /folder``: ``name`` in the folder ``path``."""
 
-    name: str
-    path: str = "/"
+    name: FileName
+    path: StoragePath = "/"
 
 
 class Rename(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /rename``."""
 
-    path: str
-    new_name: str
+    path: BelowRoot
+    new_name: FileName
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /move``: ``dest_path`` is the folder that it goes into."""
 
-    source_path: str
-    dest_path: str
+    source_path: BelowRoot
+    dest_path: StoragePath
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -184,7 +185,7 @@ def routes(storage: StorageService, read_timeout_s: float) -> list[Route]:
             "Download a file, or a range of it",
             query=PathQuery,
             statuses=(404, 416, 503),
-            streams="application/octet-stream",
+            streams=ANY_TYPE,
         ),
         Route(
             "POST",
