@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from alloyd.db import Database, Tx
+from alloyd.domain.runs.end_users import find_end_user
 from alloyd.domain.runs.model import StartRun
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.triggers import store
@@ -23,6 +24,8 @@ from alloyd.log import get_logger
 from alloyd.principal import system_principal
 
 log = get_logger("alloyd.triggers")
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 CONSUMER = "triggers"
 REFUSED_KIND = "workflow.trigger.refused"
@@ -89,19 +92,16 @@ class TriggerService:
             if not armed_ones:
                 continue
             wire = msgspec.json.decode(event.to_json())
-            depth = self._find_depth(tx, event, wire) + 1
+            run_id, depth, end_user_id = _find_cause(event, wire), 0, None
+            if run_id is not None:
+                depth = self._runs.find_trigger_depth(tx, event.org_id, run_id) + 1
+                end_user_id = find_end_user(tx.conn, event.org_id, run_id)
             for armed in armed_ones:
-                self._start(tx, armed, event, wire, depth)
+                self._start(tx, armed, event, wire, depth, end_user_id)
 
-    def _find_depth(self, tx: Tx, event: Event, wire: dict[str, dict[str, object]]) -> int:
-        """How many runs led to the event: none when no run did."""
-        run_id = event.run_id
-        if run_id is None and event.kind.startswith("storage_"):
-            told = wire["payload"].get("run_id")
-            run_id = told if isinstance(told, str) else None
-        return -1 if run_id is None else self._runs.find_trigger_depth(tx, event.org_id, run_id)
-
-    def _start(self, tx: Tx, armed: Armed, event: Event, wire: dict[str, object], depth: int) -> None:
+    def _start(
+        self, tx: Tx, armed: Armed, event: Event, wire: dict[str, object], depth: int, end_user_id: str | None
+    ) -> None:
         try:
             if not armed.matches(wire):
                 return
@@ -115,14 +115,14 @@ class TriggerService:
             reason = f"{depth} runs in a row were started by events of each other; triggers.chain_max is {chain_max}"
             self._refuse(tx, armed, event, reason)
             return
-        payload = msgspec.json.encode({"event": msgspec.Raw(event.to_json())})
-        command = StartRun(armed.workflow_id, payload, armed.trigger_kind)
+        # As with a payload that is posted: what is written for `trigger.amount` works however the run is started.
+        payload = msgspec.json.encode({**_MEMBERS.decode(event.payload), "event": msgspec.Raw(event.to_json())})
+        # What an end user's run brings about is that user's, and is purged with the rest.
+        command = StartRun(armed.workflow_id, payload, armed.trigger_kind, end_user_id=end_user_id)
         try:
             runnable = self._workflows.find_runnable_in(tx.conn, armed.org_id, armed.workflow_id)
             if runnable is not None:
-                self._runs.start_within(
-                    tx, system_principal(armed.org_id), command, runnable, trigger_depth=max(depth, 0)
-                )
+                self._runs.start_within(tx, system_principal(armed.org_id), command, runnable, trigger_depth=depth)
         except AlloydError as error:
             if error.code is Code.UNAVAILABLE:  # the disk is nearly full: the consumer waits and tries again
                 raise
@@ -132,3 +132,11 @@ class TriggerService:
         """Tell why an event started nothing. Such events start nothing themselves."""
         payload = {"event_id": str(event.id), "event_kind": event.kind, "reason": reason}
         tx.emit(Event(armed.org_id, REFUSED_KIND, armed.workflow_id, payload, workflow_id=armed.workflow_id))
+
+
+def _find_cause(event: Event, wire: dict[str, dict[str, object]]) -> str | None:
+    """The run that brought the event about; None when no run did."""
+    if event.run_id is None and event.kind.startswith("storage_"):
+        told = wire["payload"].get("run_id")
+        return told if isinstance(told, str) else None
+    return event.run_id

@@ -106,6 +106,7 @@ async def test_an_event_starts_what_listens_to_it(world: World) -> None:
     detail = await world.bench.detail(run.id)
     event = detail.run.payload["event"]
     assert (event["subject"], event["payload"]) == ("order-7", {"n": 1})
+    assert detail.run.payload["n"] == 1  # as in a payload that a request brings
     assert set(event) >= {"id", "kind", "organization_id", "timestamp"}
     assert detail.run.started_by == "system"
 
