@@ -16,6 +16,7 @@ from yarl import URL
 
 from alloyd.cli.errors import NoDaemon, Refused
 from alloyd.errors import Code
+from alloyd.kit.sockets import reachable
 from alloyd.wire.auth import OPERATOR_ORG_HEADER
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -45,7 +46,7 @@ class Client:
         self.org = org
         headers = {} if org is None else {OPERATOR_ORG_HEADER: org}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=str(socket), limit=0),
+            connector=aiohttp.UnixConnector(path=reachable(socket), limit=0),
             headers=headers,
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=ANSWER_TIMEOUT_S),
         )

@@ -22,7 +22,7 @@ from alloyd.config import Config
 from alloyd.db.examine import find_damage
 from alloyd.db.migrate import SCHEMA_VERSION, plan
 from alloyd.errors import AlloydError
-from alloyd.process.datadir import PRIVATE_MODE, SOCKET_PATH_BYTES_MAX, DataDir, LockOwner
+from alloyd.process.datadir import PRIVATE_MODE, DataDir, LockOwner
 
 PYTHON_MIN: Final = (3, 11)
 # From here on SQLite's race between a checkpoint and another writer is mended.
@@ -108,8 +108,6 @@ def check_directory(subject: Subject) -> Finding:
         return fault(f"{data_dir.root} belongs to another user", "run alloyd as its owner, or give it away with chown")
     if not os.access(data_dir.root, os.R_OK | os.W_OK | os.X_OK):
         return fault(f"{data_dir.root} can't be written to", f"chmod 700 {data_dir.root}")
-    if len(os.fsencode(data_dir.socket)) > SOCKET_PATH_BYTES_MAX:
-        return fault(f"{data_dir.socket} is too long for a socket", "move the data directory to a shorter path")
     if mode & ~PRIVATE_MODE:
         return advise(f"{shown}: others may look into it", f"chmod 700 {data_dir.root}")
     return ok(shown)

@@ -19,8 +19,6 @@ from alloyd.errors import AlloydError, Code, conflict
 
 PRIVATE_MODE: Final = 0o700
 LOCK_MODE: Final = 0o600
-SOCKET_PATH_BYTES_MAX: Final = 107
-"""The longest path that Linux binds a Unix socket to."""
 
 # Who only looks whether a daemon runs holds the lock for an instant; so who wants it tries more than once.
 LOCK_TRIES: Final = 5
@@ -159,11 +157,6 @@ class DataDir:
             advice.append(f"others on this machine may look into the data directory (mode {mode:o}); chmod 700 it")
         if self.root.stat().st_uid != os.geteuid():
             advice.append("the data directory belongs to another user than the one that alloyd runs as")
-        if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES_MAX:
-            advice.append(
-                f"the path of the data directory is too long for a socket in it ({SOCKET_PATH_BYTES_MAX} bytes at"
-                " most): commands cannot reach a running daemon"
-            )
         return advice
 
 

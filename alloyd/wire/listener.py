@@ -22,7 +22,8 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from alloyd.errors import AlloydError, Code, bad_request, conflict
+from alloyd.errors import AlloydError, Code, conflict
+from alloyd.kit.sockets import reachable
 from alloyd.log import get_logger
 from alloyd.wire.http_errors import HEADERS_LATE, describe_unread
 from alloyd.wire.server import SERVER, Server
@@ -321,8 +322,7 @@ async def start_unix(
     """Listen on a socket file that only its owner may open, from the moment it is there.
 
     ``replace_stale``: take away a socket file that is there already. Only who holds the lock on the data directory
-    may say so: then nobody can be listening on it. Raises ``conflict`` when something is in the way, ``bad_request``
-    for a path too long for a socket.
+    may say so: then nobody can be listening on it. Raises ``conflict`` when something is in the way.
     """
     listener = await _make(app, settings or ListenerSettings())
     try:
@@ -344,11 +344,9 @@ def _bind_unix(path: Path, *, replace_stale: bool) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX)
     umask = os.umask(SOCKET_MODE_UMASK)
     try:
-        bound.bind(str(path))
+        bound.bind(reachable(path))
     except OSError as error:
         bound.close()
-        if "too long" in str(error):
-            raise bad_request("data.dir: its path is too long for a socket; use a shorter one", "data.dir") from error
         raise conflict("data.dir: its socket can't be made; is another alloyd running?", "data.dir") from error
     finally:
         os.umask(umask)
