@@ -70,6 +70,7 @@ async def open_writer(path: Path) -> ThreadConnection:
             "PRAGMA cache_size=-32768",
             "PRAGMA temp_store=MEMORY",
             "PRAGMA trusted_schema=OFF",
+            "PRAGMA secure_delete=ON",  # some builds have it anyway; what is purged has to be gone from the file
         ),
     )
 

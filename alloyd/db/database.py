@@ -368,6 +368,16 @@ class Database:
             raise _closed()
         await self._checkpoint(writer)
 
+    async def empty_log(self) -> bool:
+        """Move all that is committed into the file and cut the log to nothing: what it held is then in no file but as
+        the tables have it now. False when a reader still needs the log; ask again.
+
+        Raises ``unavailable`` when the database is closed, and for a full or failing disk.
+        """
+        emptied = await self.run_maintenance(lambda conn: _checkpoint_now(conn, truncate=True))
+        self.stats.checkpoints += 1
+        return emptied
+
 
 def _begin_log(conn: sqlite3.Connection) -> None:
     conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the log's file is made with the first read
@@ -400,18 +410,20 @@ def _in_snapshot(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]
         conn.execute("ROLLBACK")
 
 
-def _checkpoint_now(conn: sqlite3.Connection, *, truncate: bool) -> None:
+def _checkpoint_now(conn: sqlite3.Connection, *, truncate: bool) -> bool:
+    """Whether nothing stood in its way."""
     crash.reach("db.before_checkpoint")
     if truncate:
         # It would wait for the readers, and every write behind it: a backup reads for long.
         conn.execute("PRAGMA busy_timeout=0")
         try:
-            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         finally:
             conn.execute("PRAGMA busy_timeout=5000")
     else:
-        conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        busy = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
     crash.reach("db.after_checkpoint")
+    return not busy
 
 
 def _write_a_page(conn: sqlite3.Connection) -> None:

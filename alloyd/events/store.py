@@ -152,6 +152,17 @@ def list_from(conn: sqlite3.Connection, after_id: int, limit: int) -> list[AgedE
     return [AgedEvent(*row) for row in conn.execute(LIST_FROM, (after_id, limit))]
 
 
+TAKE_OF_RUN = (
+    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = ? AND org_id = ? "
+    "AND id < (SELECT max(id) FROM events) LIMIT ?) RETURNING id"
+)
+
+
+def take_of_run(tx: Tx, org_id: str, run_id: str, limit: int) -> list[int]:
+    """Delete at most ``limit`` events of a run, also those that a consumer has not passed; their ids."""
+    return [row[0] for row in tx.execute(TAKE_OF_RUN, (run_id, org_id, limit)).fetchall()]
+
+
 def delete_each(tx: Tx, events: Sequence[AgedEvent]) -> int:
     """Delete events; how many were there."""
     return tx.executemany(DELETE_ONE, [(event.id, event.org_id) for event in events]).rowcount

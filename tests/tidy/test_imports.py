@@ -55,6 +55,9 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "runs": {"workflows", "operations", "orgs", "authz", "idempotency"},
     "assets": {"storage", "idempotency"},
     "jobs": {"runs", "workflows", "providers", "usage", "idempotency"},
+    "endusers": {"orgs", "sessions", "idempotency"},
+    "embedded": {"endusers", "integrations", "runs", "workflows", "webhooks", "idempotency"},
+    "integrations": {"endusers", "orgs", "workflows", "idempotency"},
     "triggers": {"runs", "workflows"},
     "schedules": {"runs", "workflows", "idempotency"},
 }
@@ -64,8 +67,11 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
 DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
     "operations": {"catalogue", "validation"},
-    "workflows": {"triggers"},
-    "runs": {"retention", "retries", "event_waits"},
+    "workflows": {"numbered", "triggers"},
+    "sessions": {"tokens"},
+    "integrations": {"installations"},
+    "embedded": {"purge"},
+    "runs": {"retention", "retries", "event_waits", "end_users"},
     "users": {"members"},
 }
 

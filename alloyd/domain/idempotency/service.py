@@ -59,6 +59,11 @@ def remember_made(tx: Tx, org_id: str, once: Once | None, made_id: str) -> None:
             record(tx, org_id, once.route, key, once.digest, msgspec.json.encode(_Made(made_id)))
 
 
+def forget_route(tx: Tx, org_id: str, route: str, limit: int) -> int:
+    """For a purge: forget at most ``limit`` keys of a route; how many there were."""
+    return store.delete_of_route(tx, org_id, route, limit)
+
+
 def purge(tx: Tx, before_ms: int, limit: int) -> int:
     """Forget at most ``limit`` keys from before ``before_ms``, but none younger than 24 h; how many there were."""
     return store.delete_before(tx, min(before_ms, tx.now - KEEP_HOURS_MIN * _HOUR_MS), limit)

@@ -23,6 +23,15 @@ def insert(tx: Tx, org_id: str, route: str, key: str, digest: str, answer: bytes
     )
 
 
+def delete_of_route(tx: Tx, org_id: str, route: str, limit: int) -> int:
+    """Delete at most ``limit`` keys of a route; how many there were."""
+    return tx.execute(
+        "DELETE FROM idempotency_keys WHERE (org_id, route, key) IN "
+        "(SELECT org_id, route, key FROM idempotency_keys WHERE org_id = ? AND route = ? LIMIT ?)",
+        (org_id, route, limit),
+    ).rowcount
+
+
 def delete_before(tx: Tx, before_ms: int, limit: int) -> int:
     """Delete at most ``limit`` keys older than ``before_ms``, of every organization; how many there were."""
     return tx.execute(

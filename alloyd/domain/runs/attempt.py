@@ -129,15 +129,24 @@ def put_into_words(error: Exception, run: Run, node: Node) -> OperationError:
     return OperationError("internal", "an internal error; the log has it under this run's id")
 
 
+class TooLargeError(OperationError):
+    """The output does not fit into the step's row; ``encoded`` is all of it, as JSON."""
+
+    def __init__(self, encoded: bytes, output_bytes_max: int) -> None:
+        told = f"the output has {len(encoded)} bytes, more than {output_bytes_max}"
+        super().__init__("output_too_large", told)
+        self.encoded = encoded
+
+
 def encode_output(outcome: Outcome, output_bytes_max: int) -> bytes:
-    """The output as JSON. Raises :class:`OperationError` when it is too large or is no JSON."""
+    """The output as JSON. Raises :class:`TooLargeError`, and :class:`OperationError` when it is no JSON."""
     output = outcome.output if isinstance(outcome, Done | WaitUntil) else None
     try:
         encoded = ENCODER.encode(output)
     except (TypeError, ValueError, RecursionError) as error:
         raise OperationError("bad_output", f"the output can't be written as JSON: {error}") from None
     if len(encoded) > output_bytes_max:
-        raise OperationError("output_too_large", f"the output has {len(encoded)} bytes, more than {output_bytes_max}")
+        raise TooLargeError(encoded, output_bytes_max)
     return encoded
 
 

@@ -24,6 +24,7 @@ from alloyd.domain.operations.model import (
     WaitUntil,
 )
 from alloyd.domain.runs import attempt, machine, waiting
+from alloyd.domain.runs.large_outputs import put_away
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState, TimerKind
 from alloyd.domain.runs.waits import Wakeup
@@ -247,6 +248,12 @@ class Driver:
                 encoded = attempt.encode_output(outcome, self._means.settings.step_output_bytes_max)
                 if isinstance(outcome, Done):
                     self._check_context(run.graph.nodes[key], outcome)
+            except attempt.TooLargeError as error:
+                if isinstance(outcome, Done) and held is None and self._means.services.objects is not None:
+                    work = self._put_away(key, outcome, error.encoded)
+                    self._tasks[key] = asyncio.create_task(work, name=f"put away {run.id} {key}")
+                    return
+                outcome = error
             except OperationError as error:
                 outcome = error
         if isinstance(outcome, OperationError):
@@ -262,6 +269,9 @@ class Driver:
             self._begin_wait(key, outcome, now)
         else:
             machine.complete_step(run, key, outcome, encoded, now)
+
+    async def _put_away(self, key: str, outcome: Done, encoded: bytes) -> None:
+        self._end_task(key, await put_away(self.run, key, outcome, encoded, self._means.services))
 
     def _check_room(self, outcome: StartChild | Spread) -> Outcome | OperationError:
         if self._means.has_room(self.run.org_id):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from alloyd.db import Database, Tx
-from alloyd.domain.runs import store, store_waits
+from alloyd.domain.runs import store, store_end_users, store_waits
 from alloyd.domain.runs.model import ENDED
 from alloyd.domain.runs.waits import CANDIDATE, EVENT, SIGNAL
 from alloyd.domain.runs.worker import Engine
@@ -56,6 +57,43 @@ class EventWaits:
                 crash.reach("engine.event_matched")
         for org_id in {event.org_id for event in events}:
             self._engine.awaited.replace(org_id, store_waits.list_awaited(tx.conn, org_id))
+
+    def resume(
+        self,
+        tx: Tx,
+        org_id: str,
+        end_user_id: str,
+        event: str,
+        data: Any,
+        may_resume: Callable[[str], bool],
+    ) -> list[str]:
+        """In a caller's transaction: wake every run of this end user that waits for the event; their ids.
+
+        ``may_resume(workflow_id)`` is asked for the workflow of the run that others, if any, were called by. ``match``
+        holds as for any event.
+        """
+        woken = []
+        payload = {
+            "kind": event,
+            "organization_id": org_id,
+            "subject": end_user_id,
+            "payload": data,
+            "timestamp": rfc3339(tx.now),
+        }
+        encoded = msgspec.json.encode(payload)
+        for wait_id, run_id, step_key, matches, asks in store_end_users.list_waits(
+            tx.conn, org_id, end_user_id, patterns_of(event)
+        ):
+            if matches is not None and not holds(msgspec.json.decode(matches), data):
+                continue
+            workflow_id = store_end_users.find_top_workflow(tx.conn, org_id, run_id)
+            if workflow_id is None or not may_resume(workflow_id):
+                continue
+            if not asks:
+                store_waits.delete_event_wait(tx, org_id, wait_id)
+            self._wake(tx, org_id, run_id, step_key, CANDIDATE if asks else EVENT, encoded)
+            woken.append(run_id)
+        return woken
 
     async def signal(self, principal: Principal, run_id: str, name: str, data: Any) -> str:
         """Resume the run's step that waits for the event ``name``, or that is called so; the step's key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -224,6 +224,28 @@ class RunFilter:
     parent_run_id: str | None = None
     trigger_kind: str | None = None
     dead: bool = False
+
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """A run as its end user's log has it; times in ms since the epoch."""
+
+    run_id: str
+    state: RunState
+    began_at: int
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedError:
+    """Why a run of an end user failed; the time in ms since the epoch."""
+
+    run_id: str
+    message: str
+    occurred_at: int
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class RunService:
         self._database = database
         self._workflows = workflows
         self._engine = engine
-        self._admission = Admission(clock, settings, disk_guard, engine.queued_of)
+        self.admission = Admission(clock, settings, disk_guard, engine.queued_of)
         self._archived: set[str] = set()  # organizations; also of an archiving that was rolled back, so ask the table
         self._starts: GroupedWrite[tuple[NewRun, Runnable], Started | AlloydError] = GroupedWrite(
             database, self._write_starts, _find_target
@@ -82,7 +82,7 @@ class RunService:
 
     def set_bounds(self, settings: RunSettings) -> None:
         """Change the organizations' bounds."""
-        self._admission.settings = settings
+        self.admission.settings = settings
         self._engine.queued_per_org_max = settings.queued_per_org_max
         self._engine.recorder.run_deadline_ms = settings.run_deadline_ms
 
@@ -112,7 +112,7 @@ class RunService:
             runnable = await self._workflows.get_runnable(principal.org_id, command.workflow_id)
         refuse_denied_run(principal, command.workflow_id)
         org_id, run_id = principal.org_id, run_id or new_id()
-        refusal = self._admission.admit(org_id, run_id)
+        refusal = self.admission.admit(org_id, run_id)
         try:
             if once is None:
                 if refusal is not None:
@@ -129,9 +129,9 @@ class RunService:
                 lambda tx: self._start_once(tx, principal, command, runnable, once, run_id, refusal)
             )
         finally:
-            self._admission.forget_coming(org_id, run_id)
+            self.admission.forget_coming(org_id, run_id)
         if not started.created and refusal is None:
-            self._admission.give_back(org_id)
+            self.admission.give_back(org_id)
         return started
 
     def _start_once(
@@ -164,7 +164,7 @@ class RunService:
         ``runnable`` is :meth:`WorkflowService.find_runnable_in`'s. Held to the organization's queue limit as of the
         last commit, not to its rate. Raises ``rate_limited`` and ``unavailable`` as :meth:`start`.
         """
-        self._admission.check_room(principal.org_id)
+        self.admission.check_room(principal.org_id)
         new = self._new_run(principal, command, runnable, new_id(), queued=True)
         new.trigger_depth = trigger_depth
         started = self.write_start(tx, new, runnable)
@@ -182,14 +182,14 @@ class RunService:
     async def start_again(self, new: NewRun, write: Callable[[Tx], str]) -> str:
         """Do ``write``, which starts ``new`` among other things, if the bounds let it; what it returns, which is the
         new run's id. Raises as :meth:`start`."""
-        refusal = self._admission.admit(new.org_id, new.id)
+        refusal = self.admission.admit(new.org_id, new.id)
         try:
             if refusal is not None:
                 raise refusal
             await self.warm_slot(new.org_id, new.slot)
             return await self._database.write(write)
         finally:
-            self._admission.forget_coming(new.org_id, new.id)
+            self.admission.forget_coming(new.org_id, new.id)
 
     async def warm_slot(self, org_id: str, slot: Slot | None) -> None:
         """Have at hand, for the writer, the graphs of the runs that a new one with this place may end."""
@@ -211,8 +211,8 @@ class RunService:
         refuse_denied_run(principal, command.workflow_id)
 
         org_id, run_id = principal.org_id, new_id()
-        refusal = self._admission.admit(org_id, run_id)
-        self._admission.forget_coming(org_id, run_id)  # it does not join the queue yet
+        refusal = self.admission.admit(org_id, run_id)
+        self.admission.forget_coming(org_id, run_id)  # it does not join the queue yet
 
         def write(tx: Tx) -> str:
             known = idempotency.find_made(tx, org_id, once)
@@ -245,7 +245,7 @@ class RunService:
             slot = graph.mode.find_slot(run.workflow_id, {"trigger": run.payload, "context": run.context})
             slot = slot.of(run.end_user_id)
             await self.warm_slot(org_id, slot)
-        refusal = self._admission.admit(org_id, run_id)
+        refusal = self.admission.admit(org_id, run_id)
         if refusal is not None:
             raise refusal
 
@@ -261,14 +261,14 @@ class RunService:
             def accept() -> None:
                 if ready:
                     self._engine.accept_known(org_id, run_id, deadline_at)
-                self._admission.forget_coming(org_id, run_id)
+                self.admission.forget_coming(org_id, run_id)
 
             tx.after_commit(accept)
 
         try:
             await self._database.write(write)
         finally:
-            self._admission.forget_coming(org_id, run_id)
+            self.admission.forget_coming(org_id, run_id)
         return await self.get(principal, run_id)
 
     def _new_run(
@@ -299,7 +299,7 @@ class RunService:
 
     def deadline_ms(self, graph: Graph) -> int:
         """A run's time from its start."""
-        return graph.run_deadline_ms or self._admission.settings.run_deadline_ms
+        return graph.run_deadline_ms or self.admission.settings.run_deadline_ms
 
     def _refuse_archived(self, tx: Tx, org_id: str) -> None:
         if org_id in self._archived:
@@ -335,7 +335,7 @@ class RunService:
         def accept() -> None:
             self._engine.note_group(len(items))
             for seq, (new, runnable) in enumerate(items, start=first_seq):
-                self._admission.forget_coming(new.org_id, new.id)
+                self.admission.forget_coming(new.org_id, new.id)
                 if new.id in held_back:
                     self._engine.scheduler.add_deadline(now + new.deadline_ms)
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -282,6 +282,11 @@ class WebhookService:
 def purge_deliveries(tx: Tx, before_ms: int, limit: int) -> int:
     """For retention: forget at most ``limit`` deliveries that ended before ``before_ms``; how many there were."""
     return store.delete_ended(tx, before_ms, limit)
+
+
+def forget_events(tx: Tx, org_id: str, event_ids: Sequence[int]) -> None:
+    """For a purge: delete every delivery of these events, also one that has not been sent."""
+    store.delete_of_events(tx, org_id, event_ids)
 
 
 def new_delivery(tx: Tx, webhook: Webhook, event_id: str, kind: str, body: bytes, delivery_id: str = "") -> Delivery:

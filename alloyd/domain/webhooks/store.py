@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -242,6 +243,13 @@ def find_next_attempt_at(conn: sqlite3.Connection, after: int) -> int | None:
         "SELECT min(next_attempt_at) FROM webhook_deliveries WHERE state = 'pending' AND next_attempt_at > ?", (after,)
     ).fetchone()
     return None if row[0] is None else int(row[0])
+
+
+def delete_of_events(tx: Tx, org_id: str, event_ids: Sequence[int]) -> None:
+    """Delete all deliveries of these events."""
+    tx.executemany(
+        "DELETE FROM webhook_deliveries WHERE event_id = ? AND org_id = ?", [(str(one), org_id) for one in event_ids]
+    )
 
 
 def delete_ended(tx: Tx, before_ms: int, limit: int) -> int:

@@ -318,19 +318,22 @@ class WorkflowService:
             _trim(self._current, self._settings.graphs_cached_max)
         return runnable
 
-    def find_runnable_in(self, conn: sqlite3.Connection, org_id: str, workflow_id: str) -> Runnable | None:
-        """The newest published version as ``conn`` sees it, in a caller's transaction; None with nothing to run.
+    def find_runnable_in(
+        self, conn: sqlite3.Connection, org_id: str, workflow_id: str, version: int | None = None
+    ) -> Runnable | None:
+        """The newest published version, or that one, as ``conn`` sees it, in a caller's transaction; None with nothing
+        to run.
 
         Raises ``unprocessable`` when it can't run any more.
         """
         workflow = store.find_by_id(conn, org_id, workflow_id)
         if workflow is None or workflow.published_version is None:
             return None
-        number = workflow.published_version
+        number = version or workflow.published_version
         graph = self._graphs.get((org_id, workflow_id, number))
         if graph is None:
             found = store.find_version(conn, org_id, workflow_id, number)
-            if found is None:
+            if found is None or found.published_at is None:
                 return None
             graph = self._compiled(found)
         return Runnable(org_id, workflow_id, workflow.name, number, graph)

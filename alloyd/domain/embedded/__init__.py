@@ -1,0 +1,1 @@
+"""End users' runs: events that start and resume them, their logs, and the purge."""
