@@ -20,7 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from alloyd.domain.authz.model import Resource
-from alloyd.errors import AlloydError, Code, not_found
+from alloyd.errors import AlloydError, Code, bad_request, not_found
 from alloyd.kit import crash
 from alloyd.kit.ids import is_uuid, new_id
 from alloyd.log import get_logger
@@ -30,7 +30,7 @@ from alloyd.wire.address import TRUSTED_PROXIES, TrustedProxies
 from alloyd.wire.answer import STANDING_HEADERS, Answer
 from alloyd.wire.auditing import NoteRefusal, refusal_noter, stamping
 from alloyd.wire.http_errors import HostRule
-from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner
+from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner, Route
 from alloyd.wire.shortcuts import Shortcuts
 from alloyd.wire.surface import BoundRoute, Surface
 
@@ -40,6 +40,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 SERVER: web.AppKey[Server] = web.AppKey("alloyd.server")
+
+_NO_FIELDS = dict[str, Any]
 
 # Raises ``forbidden``: (who, action), and the thing it is done to where the path names one.
 Authorize = Callable[..., None]
@@ -125,13 +127,18 @@ class Server:
         It returns the handler's value, before the envelope, and raises :class:`AlloydError`. gRPC calls it like HTTP.
         """
         surface, route = bound.surface, bound.route
-        decoder = None if route.body is None else msgspec.json.Decoder(route.body)
+        declared = route.body
+        if declared is None and surface.names_organizations and _may_have_body(route):
+            declared = _NO_FIELDS
+        decoder = None if declared is None else msgspec.json.Decoder(declared)
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         authorize, handler = self._authorize, stamping(bound)
         tell_refused = refusal_noter(bound, self._note_refusal)
-        names_org = _has_organization(route.query) or _has_organization(route.body)
+        query_names_org, body_names_org = _has_organization(route.query), _has_organization(route.body)
+        names_org = query_names_org or body_names_org or (surface.names_organizations and route.body == dict[str, Any])
+        unread_org = surface.names_organizations and route.permission != PUBLIC
         ask = _asker(authorize, route.resource, names_org)
         find_principal = surface.find_stream_principal if bound.takes_ticket else surface.find_principal
 
@@ -155,6 +162,8 @@ class Server:
                     if call.body_bytes != b"{}":
                         body.check_json_type(request)
                     call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+                if unread_org:
+                    _check_unread(call, in_query=not query_names_org, in_body=not body_names_org)
                 if names_org and action is not None and len(call.who.standings) > 1:
                     _act_where_named(call, action, authorize)
                 return await handler(call)
@@ -239,7 +248,8 @@ class Server:
         except AlloydError as error:
             if error.code is Code.METHOD_NOT_ALLOWED:
                 extra["Allow"] = allowed
-            response = _refusal(surface, error, STATUS[error.code], request_id, None, extra)
+            trace_id = trace_id_of(request.headers.get("traceparent"))
+            response = _refusal(surface, error, STATUS[error.code], request_id, None, extra, trace_id)
         if self.draining:
             response.force_close()
         return response
@@ -262,9 +272,36 @@ class Server:
         return max(inside or self.surfaces[:1], key=lambda s: len(s.prefix))
 
 
+def _may_have_body(route: Route) -> bool:
+    """Whether a request that needs no field may yet carry a JSON body, which then has to be one."""
+    return route.method in ("POST", "PUT", "PATCH") and not route.raw
+
+
 def _has_organization(declared: Any) -> bool:
     """Whether a query or body can name the organization it is about."""
     return "organization_id" in getattr(declared, "__struct_fields__", ())
+
+
+def _organization_in(given: Any) -> Any:
+    """What a query or body names as its organization, None for none."""
+    return given.get("organization_id") if isinstance(given, dict) else getattr(given, "organization_id", None)
+
+
+def _check_unread(call: Call, *, in_query: bool, in_body: bool) -> None:
+    """What a request names as its organization is one of the caller's, also where the route has no use for it."""
+    if in_query:
+        _check_named(call, call.request.query.get("organization_id"))
+    if in_body and b'"organization_id"' in call.body_bytes:
+        _check_named(call, _organization_in(msgspec.json.decode(call.body_bytes)))
+
+
+def _check_named(call: Call, named: Any) -> None:
+    if named is None:
+        return
+    if not isinstance(named, str):
+        raise bad_request("organization_id: text is wanted", "organization_id")
+    if call.who.within(named) is None:
+        raise not_found("organization")
 
 
 def _asker(authorize: Authorize, resource: tuple[str, str] | None, names_org: bool) -> Callable[[Call, str], None]:
@@ -292,7 +329,7 @@ def _act_where_named(call: Call, action: str, authorize: Authorize) -> None:
     """A user of several organizations acts in the one that the query or body names; raises as for any other."""
     named = None
     for given in (call.query, call.body):
-        named = getattr(given, "organization_id", None) or named
+        named = _organization_in(given) or named
     who = call.who if named is None else call.who.within(named)
     if who is None:
         raise not_found("organization")
@@ -328,7 +365,7 @@ def request_id_of(given: str | None, uuid_only: bool) -> str:
     """A valid incoming request id is kept, any other replaced."""
     if given is None:
         return new_id()
-    if is_uuid(given) or (not uuid_only and _REQUEST_ID.match(given)):
+    if is_uuid(given.lower()) or (not uuid_only and _REQUEST_ID.match(given)):
         return given
     return new_id()
 
@@ -350,11 +387,13 @@ def _refusal(
     request_id: str,
     call: Call | None,
     extra: dict[str, str] | None = None,
+    trace_id: str | None = None,
 ) -> web.Response:
     headers = {**(error_headers(error) or {}), **(extra or {})}
     if error.code is Code.UNAUTHORIZED and surface.challenge is not None:
         headers["WWW-Authenticate"] = surface.challenge
-    return _respond(surface.encode_error(error, status, request_id, call), status, request_id, headers)
+    data = surface.encode_error(error, status, request_id, call, trace_id)
+    return _respond(data, status, request_id, headers)
 
 
 def _respond(data: bytes, status: int, request_id: str, extra: dict[str, str] | None) -> web.Response:

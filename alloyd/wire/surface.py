@@ -22,6 +22,8 @@ class Surface(ABC):
     prefix: str
     # Whether request ids must be UUIDs, as the control envelope promises.
     uuid_request_ids: bool = False
+    # Whether `organization_id` in a query or body says where a request acts, and has to be one of the caller's.
+    names_organizations: bool = False
     # What WWW-Authenticate says with a 401, where the credential has a scheme that HTTP knows.
     challenge: str | None = None
     # The security schemes, beside the surface's own, that its streams accept: for openapi.json.
@@ -49,8 +51,10 @@ class Surface(ABC):
         """A success body."""
 
     @abstractmethod
-    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
-        """An error body. ``call`` is None when no route matched."""
+    def encode_error(
+        self, error: AlloydError, status: int, request_id: str, call: Call | None, trace_id: str | None = None
+    ) -> bytes:
+        """An error body. ``call`` is None when no route matched; ``trace_id`` then is what the request came with."""
 
     def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The JSON Schema of a success body whose value has ``schema``."""

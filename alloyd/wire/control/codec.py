@@ -46,6 +46,7 @@ class ControlSurface(Surface):
             self.stream_security = {"streamTicket": {"type": "apiKey", "in": "query", "name": "ticket"}}
         self.name = name
         self.prefix = prefix
+        self.names_organizations = prefix == "/v1"  # the operator's surface is about all of them
         self._authenticator = authenticator
         self._clock = clock
 
@@ -67,17 +68,26 @@ class ControlSurface(Surface):
         links = {"self": call.request.path_qs, **(call.links or {})}
         return self._envelope(call.request_id, call, call.status, value, None, links)
 
-    def encode_error(self, error: AlloydError, status: int, request_id: str, call: Call | None) -> bytes:
+    def encode_error(
+        self, error: AlloydError, status: int, request_id: str, call: Call | None, trace_id: str | None = None
+    ) -> bytes:
         told: dict[str, Any] = {"code": error.code.value, "message": error.message}
         details = error.details if error.details is not None else ({"field": error.field} if error.field else None)
         if details is not None:
             told["details"] = details
-        return self._envelope(request_id, call, status, None, told, {})
+        return self._envelope(request_id, call, status, None, told, {}, trace_id)
 
     def _envelope(
-        self, request_id: str, call: Call | None, status: int, data: Any, error: Any, links: dict[str, str]
+        self,
+        request_id: str,
+        call: Call | None,
+        status: int,
+        data: Any,
+        error: Any,
+        links: dict[str, str],
+        trace_id: str | None = None,
     ) -> bytes:
-        return envelope(self._clock.now_ms(), request_id, call, status, data, error, links)
+        return envelope(self._clock.now_ms(), request_id, call, status, data, error, links, trace_id)
 
     def describe_output(self, schema: dict[str, Any]) -> dict[str, Any]:
         return _envelope_schema(schema, {"type": "null"})
@@ -95,7 +105,14 @@ class ControlSurface(Surface):
 
 
 def envelope(
-    now_ms: int, request_id: str, call: Call | None, status: int, data: Any, error: Any, links: dict[str, str]
+    now_ms: int,
+    request_id: str,
+    call: Call | None,
+    status: int,
+    data: Any,
+    error: Any,
+    links: dict[str, str],
+    trace_id: str | None = None,
 ) -> bytes:
     """The five keys around ``data`` or ``error``, encoded."""
     principal = call.principal if call else None
@@ -103,7 +120,7 @@ def envelope(
         {
             "meta": {
                 "request_id": request_id,
-                "trace_id": (call.trace_id if call else None) or request_id,
+                "trace_id": (call.trace_id if call else trace_id) or request_id,
                 "timestamp": rfc3339(now_ms),
                 "status": status,
                 "version": VERSION,
