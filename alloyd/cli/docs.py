@@ -11,9 +11,16 @@ from alloyd.cli.output import print_table, say_raw
 
 # Topic, its file in alloyd/docs, and what it is about.
 TOPICS: dict[str, tuple[str, str]] = {
+    "audit": ("audit.md", "the audit trail, and how its chain is checked"),
     "authorization": ("authorization.md", "roles, teams, invitations, grants, and what each action needs"),
     "cli": ("cli.md", "every command with its options"),
     "config": ("config.md", "every setting with its default"),
+    "grpc": ("grpc.md", "the control plane over gRPC"),
+    "identity": ("identity.md", "users, signing in, tokens, members"),
+    "keys": ("keys.md", "API keys"),
+    "running": ("operations.md", "running the daemon: signals, health, backups, upgrades"),
+    "streams": ("streams.md", "live events over SSE and WebSocket"),
+    "workflows": ("workflows.md", "definitions, waiting, loops, modes, retries"),
     "expressions": ("expressions.md", "the language inside {{ }}"),
     "triggers": ("triggers.md", "what starts a workflow: events, files, schedules"),
     "operations": ("operations-catalogue.md", "what the steps of a workflow can do"),
