@@ -15,7 +15,10 @@ from alloyd.domain.authz.model import Subject, SubjectKind
 from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
+from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.hooks.service import HookService
+from alloyd.domain.integrations.installations import InstallationService
+from alloyd.domain.integrations.service import IntegrationService
 from alloyd.domain.invitations.service import InvitationService
 from alloyd.domain.jobs.service import JobService, tell_ended, tell_started
 from alloyd.domain.keys.service import KeyService, KeySettings
@@ -200,7 +203,14 @@ class Capabilities:
         self.awaited_events = EventConsumer(
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
+        self._build_embedded()
         self._build_triggers()
+
+    def _build_embedded(self) -> None:
+        ttl_s = self.live.current.embedded.token_ttl_s
+        self.end_users = EndUserService(self.database, self.clock, self.keyring.secret("embedded jwt"), ttl_s)
+        self.integrations = IntegrationService(self.database, self.workflows)
+        self.installations = InstallationService(self.database, self.end_users, self.workflows)
 
     def _build_triggers(self) -> None:
         def bounds() -> ScheduleSettings:

@@ -114,6 +114,16 @@ class Kitchen:
         body = {"workflow_id": await self.workflow(), "name": self.name("daily"), "cron": "0 3 * * *"}
         return await self.make("/schedules", body)
 
+    async def end_user(self) -> str:
+        return await self.make("/end-users", {"username": self.name("user")})
+
+    async def integration(self) -> str:
+        return await self.make("/integrations", {"slug": self.name("app"), "name": "App"})
+
+    async def installation(self) -> str:
+        body = {"end_user_id": await self.end_user(), "workflow_id": await self.workflow()}
+        return await self.make("/installations", body)
+
     async def webhook(self) -> str:
         return await self.make("/webhooks", {"url": "https://hooks.example.com/in", "events": ["team.*"]})
 
@@ -177,6 +187,23 @@ async def _found(kitchen: Kitchen) -> Order:
 async def _accept(kitchen: Kitchen) -> Order:
     person = await kitchen.person()
     return Order(f"/v1/invitations/{await kitchen.invitation(person.user.email)}/accept", {}, person.name)
+
+
+async def _install(kitchen: Kitchen) -> Order:
+    body = {"end_user_id": await kitchen.end_user(), "workflow_id": await kitchen.workflow()}
+    return Order("/v1/installations", body)
+
+
+def _offer(*, inside: bool) -> Recipe:
+    async def recipe(kitchen: Kitchen) -> Order:
+        workflow = await kitchen.workflow()
+        path = f"/v1/integrations/{await kitchen.integration()}/workflows"
+        if not inside:
+            return Order(path, {"workflow_id": workflow})
+        await kitchen.served.data("POST", path.removeprefix("/v1"), {"workflow_id": workflow}, 201)
+        return Order(f"{path}/{workflow}")
+
+    return recipe
 
 
 async def _invite(kitchen: Kitchen) -> Order:
@@ -320,6 +347,17 @@ RECIPES: dict[str, Recipe] = {
     "POST /v1/schedules/{id}/pause": by_id("/v1/schedules/{}/pause", Kitchen.schedule, {}),
     "POST /v1/schedules/{id}/resume": _resume,
     "POST /v1/schedules/{id}/run": by_id("/v1/schedules/{}/run", Kitchen.schedule, {}),
+    "POST /v1/end-users": to("/v1/end-users", {"username": "made"}),
+    "PATCH /v1/end-users/{id}": by_id("/v1/end-users/{}", Kitchen.end_user, {"full_name": "Other"}),
+    "DELETE /v1/end-users/{id}": by_id("/v1/end-users/{}", Kitchen.end_user),
+    "POST /v1/integrations": to("/v1/integrations", {"slug": "made", "name": "Made"}),
+    "PATCH /v1/integrations/{id}": by_id("/v1/integrations/{}", Kitchen.integration, {"name": "Other"}),
+    "DELETE /v1/integrations/{id}": by_id("/v1/integrations/{}", Kitchen.integration),
+    "POST /v1/integrations/{id}/workflows": _offer(inside=False),
+    "DELETE /v1/integrations/{id}/workflows/{workflow_id}": _offer(inside=True),
+    "POST /v1/installations": _install,
+    "PATCH /v1/installations/{id}": by_id("/v1/installations/{}", Kitchen.installation, {"active": False}),
+    "DELETE /v1/installations/{id}": by_id("/v1/installations/{}", Kitchen.installation),
     "POST /v1/webhooks": to("/v1/webhooks", {"url": "https://hooks.example.com/x", "events": ["team.*"]}),
     "PATCH /v1/webhooks/{id}": by_id("/v1/webhooks/{}", Kitchen.webhook, {"events": ["job.*"]}),
     "DELETE /v1/webhooks/{id}": by_id("/v1/webhooks/{}", Kitchen.webhook),

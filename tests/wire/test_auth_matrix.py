@@ -329,6 +329,9 @@ THINGS = {
     "dead-letters": "run",
     "jobs": "job",
     "assets": "asset",
+    "end-users": "end user",
+    "integrations": "integration",
+    "installations": "installation",
 }
 
 
@@ -341,6 +344,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/workflow-runs/{id}/signal"): {"name": "x"},
     ("POST", "/v1/workflow-definitions/{id}/releases"): {"release": "x"},
     ("POST", "/v1/teams/{id}/members"): {"user_id": "x"},
+    ("PATCH", "/v1/end-users/{id}"): {"full_name": "x"},
+    ("PATCH", "/v1/integrations/{id}"): {"name": "x"},
+    ("POST", "/v1/integrations/{id}/workflows"): {"workflow_id": "x"},
+    ("PATCH", "/v1/installations/{id}"): {"active": False},
 }
 
 
@@ -372,7 +379,11 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
     }
     # Its deliveries stay here: nothing inside is open for them.
     webhook = await post("/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["order.paid"]})
+    end_user = await post("/v1/end-users", {"username": "ann@example.com"})
     things = {
+        "end user": end_user,
+        "integration": await post("/v1/integrations", {"slug": f"of-{slug}", "name": "App"}),
+        "installation": await post("/v1/installations", {"end_user_id": end_user, "workflow_id": workflow}),
         "webhook": webhook,
         "job": await _finished_job(scene, issued, await post("/v1/jobs", {"modality": "text", "input": "x"})),
         "asset": await post("/v1/assets", {}),

@@ -28,6 +28,8 @@ CREATE TABLE integrations (
     PRIMARY KEY (org_id, slug)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX integrations_by_slug ON integrations (slug);
+
 CREATE TABLE integration_workflows (
     org_id TEXT NOT NULL,
     slug TEXT NOT NULL,

@@ -42,9 +42,9 @@ class _Tokens(SignedTokens[EndUserClaims]):
 
 
 class EndUserService:
-    """The only door to end users. ``secret`` signs their tokens and nothing else; ``token_ttl_s()`` is their life."""
+    """The only door to end users. ``secret`` signs their tokens and nothing else; ``token_ttl_s`` is their life."""
 
-    def __init__(self, database: Database, clock: Clock, secret: bytes, token_ttl_s: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: Clock, secret: bytes, token_ttl_s: int) -> None:
         self._database = database
         self._clock = clock
         self._tokens = _Tokens(secret, clock, EndUserClaims)
@@ -101,9 +101,19 @@ class EndUserService:
         self, principal: Principal, before_id: str | None, limit: int, username: str | None = None
     ) -> list[EndUser]:
         """A page of the organization's end users, newest first; with ``username`` only the one of that name."""
-        return await self._database.read(
-            lambda conn: store.list_before(conn, principal.org_id, username, before_id, limit)
-        )
+        org_id = principal.org_id
+
+        def read(conn: sqlite3.Connection) -> list[EndUser]:
+            if username is None:
+                return store.list_before(conn, org_id, before_id, limit)
+            user = None if is_end_user_id(username) else find_end_user(conn, org_id, username)
+            return [] if user is None or before_id is not None else [user]
+
+        return await self._database.read(read)
+
+    async def list_numbered_page(self, principal: Principal, page: int, limit: int) -> list[EndUser]:
+        """:meth:`list_page` for callers who count pages, from 0."""
+        return await self._database.read(lambda conn: store.list_part(conn, principal.org_id, page * limit, limit))
 
     async def update(
         self,
@@ -131,6 +141,8 @@ class EndUserService:
             except sqlite3.IntegrityError:
                 raise _taken() from None
             tx.emit(Event(user.org_id, "end_user.updated", user.id))
+            given = {"username": username, "full_name": full_name}
+            tx.audit(changed=[field for field, value in given.items() if value is not UNSET])
             return require_end_user(tx.conn, user.org_id, user.id)
 
         return await self._database.write(write)
@@ -156,7 +168,7 @@ class EndUserService:
     async def issue_token(self, principal: Principal, id_or_username: str) -> EndUserToken:
         """A JWT for an end user's browser; nothing is stored of it. Raises ``not_found``."""
         user = await self.get(principal, id_or_username)
-        now_s, ttl_s = self._clock.now_ms() // 1000, self._token_ttl_s()
+        now_s, ttl_s = self._clock.now_ms() // 1000, self._token_ttl_s
         claims = EndUserClaims(sub=user.id, org=user.org_id, aud=AUDIENCE, iat=now_s, exp=now_s + ttl_s, jti=new_id())
         return EndUserToken(self._tokens.sign(claims), ttl_s, claims)
 

@@ -60,15 +60,21 @@ def find_org_id(conn: sqlite3.Connection, user_id: str) -> str | None:
     return None if row is None else row[0]
 
 
-def list_before(
-    conn: sqlite3.Connection, org_id: str, username: str | None, before_id: str | None, limit: int
-) -> list[EndUser]:
-    """An organization's end users with ids below ``before_id`` (None: from the newest), newest first; only the one of
-    that ``username`` if there is one."""
+def list_before(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[EndUser]:
+    """An organization's end users with ids below ``before_id`` (None: from the newest), newest first."""
     rows = conn.execute(
         "SELECT id, org_id, username, full_name, created_at, updated_at FROM end_users "
-        "WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR username = ?3) AND deleted_at IS NULL "
-        "ORDER BY id DESC LIMIT ?4",
-        (org_id, before_id, username, limit),
+        "WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) AND deleted_at IS NULL ORDER BY id DESC LIMIT ?3",
+        (org_id, before_id, limit),
+    )
+    return [EndUser(*row) for row in rows]
+
+
+def list_part(conn: sqlite3.Connection, org_id: str, skip: int, limit: int) -> list[EndUser]:
+    """An organization's end users behind the ``skip`` newest ones, newest first."""
+    rows = conn.execute(
+        "SELECT id, org_id, username, full_name, created_at, updated_at FROM end_users "
+        "WHERE org_id = ? AND deleted_at IS NULL ORDER BY id DESC LIMIT ? OFFSET ?",
+        (org_id, limit, skip),
     )
     return [EndUser(*row) for row in rows]
