@@ -12,10 +12,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from alloyd.app import settings
 from alloyd.app.doors import Doors
 from alloyd.config import Config
-from alloyd.db.meta import KEY_FINGERPRINT, read_meta, write_meta
+from alloyd.db.meta import KEY_FINGERPRINT, SEALING_KEYS, read_meta, write_meta
 from alloyd.db.migrate import migrate
 from alloyd.domain.backups.before_migration import back_up_before_migration
 from alloyd.domain.backups.restoring import remove_restore_leftovers
@@ -28,7 +30,7 @@ from alloyd.kit.stamp import Stamp, stamped
 from alloyd.log import get_logger, set_level
 from alloyd.principal import system_principal
 from alloyd.process.datadir import DataDir
-from alloyd.process.keyring import Keyring
+from alloyd.process.keyring import Keyring, SealingKeys
 from alloyd.wire.grpc.server import GrpcServer
 from alloyd.wire.listener import Listener, start_tcp, start_unix
 
@@ -79,6 +81,8 @@ class App(Doors):
         self.keyring = Keyring.open(self.data_dir.keys, known)
         if known is None:
             write_meta(self.data_dir.database, KEY_FINGERPRINT, self.keyring.fingerprint)
+        sealing = msgspec.json.decode(read_meta(self.data_dir.database, SEALING_KEYS) or "{}", type=dict[str, str])
+        self.sealing_keys = SealingKeys.open(self.data_dir.keys, self.keyring.secret("sealed secrets"), sealing)
 
     # -- starting and stopping -------------------------------------------------------------------------------
 
@@ -96,6 +100,7 @@ class App(Doors):
         self._build_doors()
         self.key_worker.start()
         self._keep("storage sweeper", self.sweeper.run)
+        self._keep("object sweeper", self.object_sweeper.run)
         self._keep("audit", self.audit_worker.run)
         if await self.backups.clean_up():
             log.warning("removed the part of a backup that was cut off")
@@ -116,6 +121,7 @@ class App(Doors):
         self._keep("webhook events", self.webhook_events.run)
         self._keep("webhook sender", self.webhook_sender.run)
         await self.engine.start()
+        self._keep("purges", self.end_user_purge.run)
 
     def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a capability's endless loop; one that fails is logged and begun again."""
@@ -146,7 +152,10 @@ class App(Doors):
                 await task
         await self.key_worker.stop()
         await self.audit_worker.stop()
+        if self.object_sweeper.bucket is not None:
+            await self.object_sweeper.bucket.close()
         await self.storage.close()
+        await self.credential_keeper.close()
         await self.gateway.close()
         await self.provider_outbound.close()
         await self.outbound.close()

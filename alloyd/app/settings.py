@@ -8,6 +8,7 @@ from pathlib import Path
 from alloyd.config import Config, GrpcConfig, HttpConfig
 from alloyd.domain.audit.model import AuditSettings
 from alloyd.domain.invitations.model import DAY_MS, InvitationSettings
+from alloyd.domain.objects.model import ObjectSettings, S3Settings
 from alloyd.domain.retention.model import RetentionSettings
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.worker import EngineSettings
@@ -46,6 +47,27 @@ def session_settings(config: Config) -> SessionSettings:
 def storage_settings(config: Config) -> StorageSettings:
     """Bounds of file storage."""
     return StorageSettings(config.storage.max_upload_bytes, config.storage.uploads_max)
+
+
+def object_settings(config: Config) -> ObjectSettings:
+    """Where objects go, and their bounds."""
+    own = config.objects
+    bucket = None
+    if own.s3_bucket is not None:
+        bucket = S3Settings(
+            own.s3_bucket,
+            own.s3_region,
+            own.s3_endpoint,
+            own.s3_access_key,
+            own.s3_secret_key.reveal() if own.s3_secret_key else None,
+            own.s3_prefix,
+            own.s3_path_style,
+            own.s3_allow_http,
+            own.s3_presign,
+            own.s3_timeout_s,
+        )
+    base_url = own.base_url.rstrip("/") if own.base_url else None
+    return ObjectSettings(own.backend, own.url_ttl_s, own.output_bytes_max, base_url, bucket)
 
 
 def egress_limits(config: Config) -> EgressLimits:

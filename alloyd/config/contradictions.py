@@ -23,6 +23,21 @@ def contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         if low_value > high_value:
             wanted = f"wanted {low} ({low_value}) to be at most {high} ({high_value})"
             found.append(((low, high), wanted))
+    found.extend(_of_objects(config))
+    return found
+
+
+def _of_objects(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    own = config.objects
+    found: list[tuple[tuple[str, ...], str]] = []
+    if own.backend == "s3" and own.s3_bucket is None:
+        found.append((("objects.backend", "objects.s3_bucket"), "wanted objects.s3_bucket beside objects.backend s3"))
+    if (own.s3_access_key is None) != (own.s3_secret_key is None):
+        keys = ("objects.s3_access_key", "objects.s3_secret_key")
+        found.append((keys, "wanted both of objects.s3_access_key and objects.s3_secret_key, or neither"))
+    if (own.s3_endpoint or "").startswith("http:") and not own.s3_allow_http:
+        keys = ("objects.s3_endpoint", "objects.s3_allow_http")
+        found.append((keys, "wanted objects.s3_endpoint with https, or objects.s3_allow_http true"))
     return found
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from alloyd.config import rules
 from alloyd.config.fields import choice, flag, number, secret, text, text_or_none, texts
+from alloyd.config.objects import ObjectsConfig
 from alloyd.config.providers import ProviderConfig
 from alloyd.config.secret import Secret
 
@@ -430,6 +431,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     auth: AuthConfig = AuthConfig()
     invitations: InvitationsConfig = InvitationsConfig()
     storage: StorageConfig = StorageConfig()
+    objects: ObjectsConfig = ObjectsConfig()
     engine: EngineConfig = EngineConfig()
     triggers: TriggersConfig = TriggersConfig()
     events: EventsConfig = EventsConfig()

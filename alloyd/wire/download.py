@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from urllib.parse import quote
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from alloyd.domain.storage.model import FileInfo
-from alloyd.domain.storage.service import OpenFile
+from alloyd.kit.disposition import content_disposition
 from alloyd.wire.route import Call
-from alloyd.wire.sendfile import SMALL_BYTES_MAX, send_file
+from alloyd.wire.sendfile import SMALL_BYTES_MAX, Readable, send_file
 
 # 18 digits are more than any file has; longer ones are not worth turning into a number.
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*\Z", re.IGNORECASE | re.ASCII)
@@ -46,18 +45,28 @@ class Span:
     count: int
 
 
+def is_harmless(mime_type: str) -> bool:
+    """Whether a browser shows the type without running anything in it."""
+    return mime_type.partition(";")[0].strip().lower() in _HARMLESS
+
+
 async def answer_download(
-    call: Call, file: OpenFile, refuse: Callable[[str], bytes], *, inline: bool = False
+    call: Call,
+    file: Readable,
+    refuse: Callable[[str], bytes],
+    *,
+    inline: bool = False,
+    shows: Callable[[str], bool] = is_harmless,
 ) -> web.StreamResponse:
     """The response for ``file`` (private contract: Download); a large body is sent already. Closes ``file``.
 
     ``refuse(message)`` makes the body of a 416 in the surface's own dialect. Only with ``inline`` a browser may show
-    the file, if it is of a type that can't run anything.
+    the file where it is, if ``shows(its type)``.
     """
     with_body = call.request.method != "HEAD"
     async with file:
         info = file.info
-        headers = _headers(call, info, inline=inline and _is_harmless(info.mime_type))
+        headers = _headers(call, info, inline=inline and shows(info.mime_type))
         if _is_unchanged(call.request, info):
             return web.Response(status=304, headers=headers)
         span = _find_span(call.request, info) if with_body else None
@@ -93,16 +102,6 @@ def _headers(call: Call, info: FileInfo, *, inline: bool) -> CIMultiDict[str]:
             "X-Request-Id": call.request_id,
         }
     )
-
-
-def content_disposition(name: str, kind: str = "attachment") -> str:
-    """``kind`` with the name as RFC 6266 has it: plain for old clients, whole for the others."""
-    plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)
-    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _is_harmless(mime_type: str) -> bool:
-    return mime_type.partition(";")[0].strip().lower() in _HARMLESS
 
 
 def _etag(info: FileInfo) -> str:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Final
+from types import TracebackType
+from typing import Final, Protocol
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from alloyd.domain.storage.model import FileInfo
 from alloyd.domain.storage.service import OpenFile
+from alloyd.errors import AlloydError
 
 # A smaller body is read at once and goes out together with the headers.
 SMALL_BYTES_MAX: Final = 64 * 1024
@@ -27,8 +31,30 @@ _HOP_WAIT_MS: Final = 5
 SEND_IDLE_TIMEOUT_S: Final = 60.0
 
 
+class Readable(Protocol):
+    """A file that is being read, on this disk or elsewhere; an async context manager that gives it back."""
+
+    @property
+    def info(self) -> FileInfo:
+        """What it is."""
+
+    async def read(self, offset: int, count: int) -> bytes:
+        """``count`` bytes from ``offset`` at once."""
+
+    def read_chunks(self, offset: int = 0, count: int | None = None) -> AsyncIterator[bytes]:
+        """``count`` bytes from ``offset`` in pieces."""
+
+    async def __aenter__(self) -> Readable:
+        """Begin."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Give back what it holds."""
+
+
 async def send_file(
-    request: web.Request, response: web.StreamResponse, file: OpenFile, offset: int, count: int
+    request: web.Request, response: web.StreamResponse, file: Readable, offset: int, count: int
 ) -> None:
     """Send ``count`` bytes of ``file`` from ``offset`` as the body of ``response``, which has its headers.
 
@@ -40,18 +66,20 @@ async def send_file(
         if writer is None or transport is None:
             return
         try:
-            if transport.get_extra_info("sslcontext") is None and transport.get_extra_info("socket") is not None:
+            plain = transport.get_extra_info("sslcontext") is None and transport.get_extra_info("socket") is not None
+            if plain and isinstance(file, OpenFile):
                 await _empty_buffer(transport, writer)
                 await _send_by_kernel(transport, file, offset, count)
             else:
                 async for chunk in file.read_chunks(offset, count):
-                    await response.write(chunk)
+                    async with asyncio.timeout(SEND_IDLE_TIMEOUT_S):
+                        await response.write(chunk)
             await response.write_eof()
         except BaseException:
             transport.abort()
             raise
-    except (OSError, TimeoutError):
-        return  # the client has gone, or takes nothing
+    except (OSError, TimeoutError, AlloydError):
+        return  # the client has gone or takes nothing, or the file breaks off: the connection is cut already
 
 
 async def _empty_buffer(transport: asyncio.WriteTransport, writer: AbstractStreamWriter) -> None:

@@ -54,6 +54,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "retention": {"audit", "runs", "idempotency", "usage", "webhooks"},
     "runs": {"workflows", "operations", "orgs", "authz", "idempotency"},
     "assets": {"storage", "idempotency"},
+    "objects": {"operations", "orgs", "storage", "users"},
     "jobs": {"runs", "workflows", "providers", "usage", "idempotency"},
     "endusers": {"orgs", "sessions", "idempotency"},
     "embedded": {"endusers", "integrations", "runs", "workflows", "webhooks", "idempotency"},

@@ -92,10 +92,11 @@ async def _take(ctx: StepContext, config: HttpConfig, stream: OutboundStream) ->
         except _BrokenOffError as broken:
             raise broken.fault from None
         return {**output, "file": dict(meta)}
-    content = await _read(stream, ctx.services.output_bytes_max)
+    most = ctx.services.large_output_bytes_max
+    content = await _read(stream, most)
     output["body"], output["encoding"] = decode_body(content, content_type, config.response)
-    if len(msgspec.json.encode(output)) > ctx.services.output_bytes_max:
-        raise _too_large(ctx.services.output_bytes_max)
+    if len(msgspec.json.encode(output)) > most:
+        raise _too_large(most)
     return output
 
 

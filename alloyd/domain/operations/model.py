@@ -153,6 +153,27 @@ class StepWebhooks(Protocol):
         """Where one leads and what signs for it; ``not_found``, ``conflict`` when it is disabled."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewStepObject:
+    """An output object of a step. ``origin``: a repeat with the same one finds the object made before."""
+
+    filename: str
+    content_type: str | None
+    workflow_id: str
+    run_id: str
+    started_by: str
+    origin: str
+
+
+class StepObjects(Protocol):
+    """The organization's objects as steps may make them (domain/objects has it)."""
+
+    async def put_output(
+        self, principal: Principal, new: NewStepObject, chunks: AsyncIterator[bytes]
+    ) -> Mapping[str, Any]:
+        """Keep ``chunks``: ``{object_key, url, filename, size, content_type}``; ``too_large``, ``bad_request``."""
+
+
 class StepFiles(Protocol):
     """The organization's storage tree as an operation may use it (domain/storage has it)."""
 
@@ -202,6 +223,13 @@ class Services:
     webhooks: StepWebhooks | None = None
     mailer: Mailer | None = None
     gateway: Gateway | None = None
+    objects: StepObjects | None = None
+    object_bytes_max: int | None = None  # what a step's output may have that becomes an object
+
+    @property
+    def large_output_bytes_max(self) -> int:
+        """The largest output at all, of a step that does not know where it is kept."""
+        return max(self.output_bytes_max, self.object_bytes_max or 0)
 
 
 @dataclass(slots=True)

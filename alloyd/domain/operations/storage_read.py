@@ -40,14 +40,14 @@ async def execute(ctx: StepContext, config: ReadConfig) -> Done:
         meta, content = await _read(ctx, config.path)
     value, encoding = _decoded(content, str(meta.get("mime_type") or ""), config.as_)
     output = {"meta": dict(meta), "content": value, "encoding": encoding}
-    if len(msgspec.json.encode(output)) > ctx.services.output_bytes_max:
+    if len(msgspec.json.encode(output)) > ctx.services.large_output_bytes_max:
         raise _too_large(ctx)
     return Done(output)
 
 
 async def _read(ctx: StepContext, path: str) -> tuple[Any, bytes]:
     try:
-        return await ctx.services.files.read_bytes(ctx.principal, path, ctx.services.output_bytes_max)
+        return await ctx.services.files.read_bytes(ctx.principal, path, ctx.services.large_output_bytes_max)
     except AlloydError as error:
         if error.code is Code.TOO_LARGE:
             raise _too_large(ctx) from None
@@ -55,7 +55,7 @@ async def _read(ctx: StepContext, path: str) -> tuple[Any, bytes]:
 
 
 def _too_large(ctx: StepContext) -> OperationError:
-    most = ctx.services.output_bytes_max
+    most = ctx.services.large_output_bytes_max
     told = f"path: the file does not fit into a step's output of {most} bytes; `as: none` gives its meta data"
     return OperationError("too_large", told, path="path")
 

@@ -38,7 +38,7 @@ async def execute(ctx: StepContext, config: WriteConfig) -> Done:
     Emits ``storage_file.created`` or ``storage_file.updated``.
     """
     if not isinstance(config.encoding, UnsetType):
-        content, guessed = _unpacked(config.content), None
+        content, guessed = unpacked(config.content), None
     elif isinstance(config.content, str):
         content, guessed = config.content.encode(), None
     else:
@@ -54,13 +54,14 @@ def check(config: Mapping[str, Any]) -> list[Fault]:
     if config.get("encoding") != "base64" or "content" not in config or is_template(content):
         return []
     try:
-        _unpacked(content)
+        unpacked(content)
     except OperationError as error:
         return [Fault("content", error.message.removeprefix("content: "))]
     return []
 
 
-def _unpacked(content: Any) -> bytes:
+def unpacked(content: Any) -> bytes:
+    """The bytes of a base64 text. Raises :class:`OperationError`."""
     if isinstance(content, str):
         try:
             return base64.b64decode("".join(content.split()), validate=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from alloyd.db import Database, Tx
@@ -35,6 +35,9 @@ OPTIMIZE_INTERVAL_MS = DAY_MS
 RUNS_DELETED = "run.delete"  # the action of the row that tells of them
 
 
+RunHook = Callable[[Tx, str, Collection[str], int], int]
+
+
 @dataclass(slots=True)
 class _Share:
     """What is left of one write's share."""
@@ -57,6 +60,12 @@ class RetentionService:
         self._clock = clock
         self._settings = settings
         self._optimized_at = clock.now_ms()
+        self._run_hooks: list[RunHook] = []
+
+    def on_delete_run(self, hook: RunHook) -> None:
+        """Run ``hook(tx, org_id, [run_id], rows_max)`` before a run is deleted: what another capability has of it goes
+        with it, at most ``rows_max`` rows at once; it gives how many."""
+        self._run_hooks.append(hook)
 
     async def sweep(self) -> Swept:
         """Delete all that is too old or too much, then give the space back. Raises ``unavailable``."""
@@ -120,7 +129,7 @@ class RetentionService:
     async def _delete_runs(self, ended: list[AgedRun]) -> int:
         left = deque(ended)
         while left:
-            for _ in range(await self._database.write(lambda tx: _delete_some_runs(tx, left))):
+            for _ in range(await self._database.write(lambda tx: _delete_some_runs(tx, left, self._run_hooks))):
                 left.popleft()
         return len(ended)
 
@@ -180,24 +189,26 @@ class RetentionService:
         return before - free
 
 
-def _delete_some_runs(tx: Tx, ended: deque[AgedRun]) -> int:
+def _delete_some_runs(tx: Tx, ended: deque[AgedRun], hooks: Sequence[RunHook]) -> int:
     """Delete from the front as much as one write's share holds; how many runs are gone whole."""
     share = _Share(ROWS_PER_WRITE, time.perf_counter() + WRITE_S_MAX)
     gone = 0
     for run in ended:
-        if not _delete_run(tx, run, share):
+        if not _delete_run(tx, run, share, hooks):
             break
         gone += 1
     return gone
 
 
-def _delete_run(tx: Tx, run: AgedRun, share: _Share) -> bool:
+def _delete_run(tx: Tx, run: AgedRun, share: _Share, hooks: Sequence[RunHook]) -> bool:
     """Delete a run's events, steps, and the run last; False when the share was used up before."""
     if runs.find_unfinished(tx.conn, [run.id]):
         return True  # it was taken up again since it was looked at
     while not share.is_used_up():
         rows_max = min(share.rows, ROWS_PER_STATEMENT)
-        count = events.delete_of_run(tx, run.org_id, run.id, rows_max)
+        count = sum(hook(tx, run.org_id, [run.id], rows_max) for hook in hooks)
+        if count < rows_max:
+            count += events.delete_of_run(tx, run.org_id, run.id, rows_max - count)
         if count < rows_max:
             count += runs.delete_ended(tx, run.org_id, run.id, rows_max - count)
         share.rows -= count

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, ip_address
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.clock import Clock
 
+SIGN_IN_REFUSAL = "too many attempts to sign in; try again later"
 _IPV6_HOST_BITS = 64  # one caller commonly has so many addresses
 
 
@@ -16,9 +17,13 @@ class Throttle:
 
     One number is kept for each subject: when it will be as good as new. ``subjects_max`` of them at most; the one
     not seen longest makes room. Checking passwords is so dear that nobody pushes a subject out before its time.
+    ``refusal`` is what who has to wait is told.
     """
 
-    def __init__(self, clock: Clock, attempts: int, window_s: int, subjects_max: int) -> None:
+    def __init__(
+        self, clock: Clock, attempts: int, window_s: int, subjects_max: int, refusal: str = SIGN_IN_REFUSAL
+    ) -> None:
+        self._refusal = refusal
         self._clock = clock
         self._cost_ms = max(1, window_s * 1000 // attempts)
         self._full_ms = self._cost_ms * attempts
@@ -33,8 +38,7 @@ class Throttle:
         now = self._clock.now_ms()
         wait_ms = self._good_at.get(subject, 0) + self._cost_ms - self._full_ms - now
         if wait_ms > 0:
-            message = "too many attempts to sign in; try again later"
-            raise AlloydError(Code.RATE_LIMITED, message, retry_after_s=-(-wait_ms // 1000))
+            raise AlloydError(Code.RATE_LIMITED, self._refusal, retry_after_s=-(-wait_ms // 1000))
 
     def take(self, subject: str) -> None:
         """Count an attempt, before its outcome is known: a hundred at once are a hundred."""

@@ -193,10 +193,11 @@ class StorageService:
     # -- writing content ---------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def receive(self) -> AsyncIterator[Reception]:
+    async def receive(self, bytes_max: int | None = None) -> AsyncIterator[Reception]:
         """Take the bytes of an upload: write to it, then :meth:`place` it; what was not placed is removed.
 
-        Waits for one of ``uploads_max`` places. Raises ``unavailable`` when none comes free in ``upload_wait_s``.
+        ``bytes_max`` bounds it where that is not ``upload_bytes_max``. Waits for one of ``uploads_max`` places. Raises
+        ``unavailable`` when none comes free in ``upload_wait_s``.
         """
         try:
             async with asyncio.timeout(self.settings.upload_wait_s):
@@ -204,7 +205,7 @@ class StorageService:
         except TimeoutError:
             raise AlloydError(Code.UNAVAILABLE, "too many uploads at this time", retry_after_s=1) from None
         try:
-            reception = Reception(self._blobs.new_draft(self.settings.upload_bytes_max))
+            reception = Reception(self._blobs.new_draft(bytes_max or self.settings.upload_bytes_max))
             try:
                 yield reception
             finally:

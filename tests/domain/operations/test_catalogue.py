@@ -19,7 +19,7 @@ PURE = {
 WITH_EFFECTS = {
     "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "workflow.call", "workflow.foreach",
     "workflow.wait_event", "http.request", "webhook.send", "email.send",
-    "storage.read", "storage.write", "storage.list", "storage.delete",
+    "storage.read", "storage.write", "storage.list", "storage.delete", "storage.put_object",
 }  # fmt: skip
 
 

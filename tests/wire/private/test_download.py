@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from alloyd.wire import sendfile
-from alloyd.wire.download import content_disposition
+from alloyd.kit.disposition import content_disposition
 from tests.storage import Backend, open_backend
 
 from .conftest import PREFIX, Client, open_client
