@@ -39,8 +39,8 @@ LOG_RETRY_S = 0.05  # while a reader still needs the log: most are done in less
 PURGED_KIND = "end_user.purged"
 PURGING_KIND = "end_user.purging"
 
-# Takes what else belongs to runs, in the transaction that deletes the first of them: (tx, org_id, run_ids).
-RunsHook = Callable[[Tx, str, Sequence[str]], None]
+# Deletes some of what else belongs to runs, (tx, org_id, run_ids), and tells how much; asked until nothing is left.
+RunsHook = Callable[[Tx, str, Sequence[str]], int]
 # Waits until every consumer of events has handled what was told before.
 Settle = Callable[[], Awaitable[None]]
 
@@ -53,16 +53,16 @@ class EndUserPurge:
         self._runs = runs
         self._settle = settle
         self._hooks: list[RunsHook] = []
-        self._after: list[Callable[[], Awaitable[None]]] = []
+        self._after: list[Callable[[], Awaitable[object]]] = []
         self._wake = asyncio.Event()
         # By end user: who waits, and how far their purge has to reach.
         self._waiting: dict[str, list[tuple[int, asyncio.Future[Purged]]]] = {}
 
     def on_delete(self, hook: RunsHook) -> None:
-        """Run ``hook(tx, org_id, run_ids)`` in a transaction before these runs are deleted; it may see them again."""
+        """Run ``hook(tx, org_id, run_ids)`` in transactions before these runs are deleted, until it returns 0."""
         self._hooks.append(hook)
 
-    def on_deleted(self, hook: Callable[[], Awaitable[None]]) -> None:
+    def on_deleted(self, hook: Callable[[], Awaitable[object]]) -> None:
         """Await ``hook()`` once all rows of a purge are deleted, before it is told to be done: files on disk."""
         self._after.append(hook)
 
@@ -162,13 +162,9 @@ class EndUserPurge:
         org_id = purge.org_id
         for start in range(0, len(tree), RUNS_PER_HOOK):
             part = tree[start : start + RUNS_PER_HOOK]
-
-            def prepare(tx: Tx, part: list[str] = part) -> None:
-                for hook in self._hooks:
-                    hook(tx, org_id, part)
-
-            if self._hooks:
-                await self._database.write(prepare)
+            for hook in self._hooks:
+                while await self._database.write(lambda tx, hook=hook, part=part: hook(tx, org_id, part)):  # type: ignore[misc]
+                    pass
         left = list(tree)  # from the end: a run goes after those below it, by which a further start finds them
         while left:
             gone = await self._database.write(lambda tx: _delete_some(tx, purge, left))

@@ -78,6 +78,14 @@ class StorageSweeper:
             removed += count
         return removed
 
+    async def settle(self) -> None:
+        """:meth:`sweep`, after a backup that keeps contents from being removed."""
+        while True:
+            await self._unheld.wait()
+            await self.sweep()
+            if not self._holds:
+                return
+
     async def _remove_some(self) -> int:
         async with self._unlinking:
             if self._holds:
