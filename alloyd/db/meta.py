@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 from alloyd.db import faults
+from alloyd.db.tx import Tx
 
 KEY_FINGERPRINT = "key_fingerprint"
+SEALING_KEYS = "sealing_keys"  # JSON: fingerprints by ids of the keys that seal, after the first one
 
 
 def read_meta(path: Path, key: str) -> str | None:
@@ -29,3 +31,8 @@ def write_meta(path: Path, key: str, value: str) -> None:
             conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
     except sqlite3.Error as error:
         raise faults.to_caller(error) from error
+
+
+def set_meta(tx: Tx, key: str, value: str) -> None:
+    """Set ``key`` in a transaction of the open database."""
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

@@ -1,4 +1,4 @@
-"""The installation's master key: one file beside the database, and the keys that are derived from it."""
+"""The installation's master key, a file beside the database, the keys derived from it, and newer keys that seal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ from alloyd.process.datadir import fsync_dir
 
 MASTER_FILE: Final = "master.key"
 _FILE_BYTES_MAX: Final = 1024
+_SEALING: Final = re.compile(r"sealing-([0-9]{1,9})\.key\Z")
 
 
 class Keyring:
@@ -54,7 +57,7 @@ class Keyring:
     @property
     def fingerprint(self) -> str:
         """What may be stored to recognise the key; it tells nothing of it."""
-        return hashlib.sha256(derive_key(self._master, "fingerprint")).hexdigest()
+        return fingerprint_of(self._master)
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for ``purpose``, the same at every start."""
@@ -64,13 +67,77 @@ class Keyring:
         return "Keyring(...)"
 
 
+class SealingKeys:
+    """The keys that seal, after the first one, which is derived from the master key: one file each.
+
+    Make it with :meth:`open`. ``later`` are those in use, by their ids.
+    """
+
+    def __init__(self, folder: Path, first: bytes, later: Mapping[str, bytes]) -> None:
+        self._folder = folder
+        self.first = first
+        self.later = dict(later)
+
+    @classmethod
+    def open(cls, folder: Path, first: bytes, known: Mapping[str, str]) -> SealingKeys:
+        """Read the keys that the database was used with: ``known`` has their fingerprints by their ids.
+
+        Files of keys that are not in use any more are deleted. Raises ``conflict`` when one is missing or another one.
+        """
+        later: dict[str, bytes] = {}
+        for key_id, fingerprint in known.items():
+            name = _sealing_name(key_id)
+            key = _read(folder / name)
+            if key is None:
+                raise conflict(
+                    f"keys/{name} is missing from the data directory, and the database holds secrets sealed with it:"
+                    " put it back from a backup"
+                )
+            if fingerprint_of(key) != fingerprint:
+                raise conflict(f"keys/{name} is not the key that this database was used with: put the right one back")
+            later[key_id] = key
+        for path in folder.iterdir():
+            found = _SEALING.match(path.name.removesuffix(".new"))
+            if found is not None and (path.name.endswith(".new") or found[1] not in later):
+                path.unlink()  # what a crash left, or what a change of the key has ended
+        return cls(folder, first, later)
+
+    def make(self) -> tuple[str, bytes]:
+        """A new key in a file of its own, durable: ``(id, key)``. It seals nothing before the database knows of it."""
+        key_id = str(max([1, *(int(found) for found in self.later)]) + 1)
+        key = secrets.token_bytes(KEY_BYTES)
+        _write(self._folder / _sealing_name(key_id), key)
+        self.later[key_id] = key
+        return key_id, key
+
+    def fingerprints(self) -> dict[str, str]:
+        """What may be stored to recognise the keys."""
+        return {key_id: fingerprint_of(key) for key_id, key in self.later.items()}
+
+    def keep_only(self, key_id: str) -> None:
+        """The others are not in use any more; their files stay until the next start, for a backup under way."""
+        self.later = {key_id: self.later[key_id]}
+
+    def __repr__(self) -> str:
+        return "SealingKeys(...)"
+
+
+def fingerprint_of(key: bytes) -> str:
+    """What may be stored to recognise a key; it tells nothing of it."""
+    return hashlib.sha256(derive_key(key, "fingerprint")).hexdigest()
+
+
+def _sealing_name(key_id: str) -> str:
+    return f"sealing-{key_id}.key"
+
+
 def _read(path: Path) -> bytes | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable("can't be read", error) from error
+        raise _unusable(path, "can't be read", error) from error
     with os.fdopen(fd, "rb") as file:
         text = file.read(_FILE_BYTES_MAX).strip()
     try:
@@ -78,7 +145,7 @@ def _read(path: Path) -> bytes | None:
     except binascii.Error:
         master = b""
     if len(master) != KEY_BYTES:
-        raise conflict(f"keys/{MASTER_FILE} is damaged: put it back from a backup")
+        raise conflict(f"keys/{path.name} is damaged: put it back from a backup")
     return master
 
 
@@ -96,13 +163,13 @@ def _write(path: Path, master: bytes) -> None:
         fsync_dir(path.parent)
         crash.reach("keyring.after_rename")
     except OSError as error:
-        raise _unusable("can't be written", error) from error
+        raise _unusable(path, "can't be written", error) from error
 
 
 def _fresh(path: Path) -> Path:
-    return path.with_name(f"{MASTER_FILE}.new")
+    return path.with_name(f"{path.name}.new")
 
 
-def _unusable(what: str, error: OSError) -> AlloydError:
+def _unusable(path: Path, what: str, error: OSError) -> AlloydError:
     reason = (error.strerror or type(error).__name__).lower()
-    return AlloydError(Code.UNAVAILABLE, f"keys/{MASTER_FILE} {what}: {reason}", log=repr(error))
+    return AlloydError(Code.UNAVAILABLE, f"keys/{path.name} {what}: {reason}", log=repr(error))

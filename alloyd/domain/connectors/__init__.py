@@ -1,0 +1,1 @@
+"""Connectors: other applications' actions as data."""
