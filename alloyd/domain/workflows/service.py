@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ from alloyd.principal import Principal
 
 NAME_CHARS_MAX = 200
 _WHAT = "workflow"
+_MISSING = re.compile(r"missing required field `([^`]+)`")
 _NAMELESS = msgspec.json.Encoder(order="deterministic")
 
 
@@ -478,8 +480,11 @@ def _step_faults(definition: dict[str, Any]) -> list[Fault]:
 
 def _fault_of(error: msgspec.ValidationError, place: str) -> Fault:
     text, _, path = str(error).partition(" - at `$")
-    path = f"{place}{path.rstrip('`')}".lstrip(".") or "definition"
-    return Fault(path, f"{text[:1].lower()}{text[1:]}")
+    path = f"{place}{path.rstrip('`')}".lstrip(".")
+    missing = _MISSING.search(text)
+    if missing is not None:
+        return Fault(f"{path}.{missing[1]}".lstrip("."), "required")
+    return Fault(path or "definition", f"{text[:1].lower()}{text[1:]}")
 
 
 def _trim(cache: OrderedDict[Any, Any], entries_max: int) -> None:

@@ -14,11 +14,12 @@ from alloyd.domain.usage.service import UsageService
 from alloyd.events.model import Story
 from alloyd.kit.clock import rfc3339
 from alloyd.kit.money import to_usd
+from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.control.usage import RecordBody, TotalsBody, record_body, time_of, totals_body
-from alloyd.wire.fields import IdempotencyKey, TimeOrDate, told
+from alloyd.wire.control.usage import RecordBody, TotalsBody, record_body, totals_body
+from alloyd.wire.fields import IdempotencyKey, told
 from alloyd.wire.idempotency import read_once
-from alloyd.wire.paging import PageLimits, PageQuery, Pager
+from alloyd.wire.paging import PageLimits, Pager
 from alloyd.wire.route import Call, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
@@ -39,13 +40,11 @@ class CreateJob(msgspec.Struct, frozen=True):
     idempotency_key: IdempotencyKey | None = None
 
 
-class JobQuery(PageQuery, frozen=True, kw_only=True):
+class JobQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339."""
 
     status: JobStatus | None = None
     modality: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_from: TimeOrDate | None = None
-    created_to: TimeOrDate | None = None
     organization_id: str | None = None
 
 
@@ -118,8 +117,7 @@ class JobRoutes:
         wanted = JobFilter(
             query.status,
             None if query.modality is None else canonical_modality(query.modality),
-            time_of(query.created_from, "created_from"),
-            time_of(query.created_to, "created_to"),
+            *read_span(query),
         )
         found = await self._jobs.list_page(call.who, wanted, page.after[0] if page.after else None, page.fetch)
         return [JobBody(**_fields(job)) for job in self._pager.cut(call, page, found, lambda job: (job.id,))]

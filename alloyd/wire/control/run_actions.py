@@ -10,11 +10,12 @@ from alloyd.domain.runs.event_waits import EventWaits
 from alloyd.domain.runs.model import RunFilter
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
+from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, read_time, run_body
-from alloyd.wire.fields import IdempotencyKey, Time
+from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, run_body
+from alloyd.wire.fields import IdempotencyKey
 from alloyd.wire.idempotency import read_once
-from alloyd.wire.paging import PageLimits, PageQuery, Pager
+from alloyd.wire.paging import PageLimits, Pager
 from alloyd.wire.route import Call, Route
 
 Version = Literal["pinned", "latest"]
@@ -42,12 +43,10 @@ class RequeueBody(msgspec.Struct, frozen=True):
     idempotency_key: IdempotencyKey | None = None
 
 
-class DeadLetterQuery(PageQuery, frozen=True, kw_only=True):
+class DeadLetterQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339, of the run's creation."""
 
     workflow_id: str | None = None
-    created_from: Time | None = None
-    created_to: Time | None = None
     organization_id: str | None = None
 
 
@@ -90,11 +89,8 @@ class RunActionRoutes:
         query: DeadLetterQuery = call.query
         organization_of(call, query.organization_id)
         page = self._pager.read(query)
-        wanted = RunFilter(
-            workflow_id=query.workflow_id,
-            created_from=read_time(query.created_from, "created_from"),
-            created_to=read_time(query.created_to, "created_to"),
-        )
+        created_from, created_to = read_span(query)
+        wanted = RunFilter(workflow_id=query.workflow_id, created_from=created_from, created_to=created_to)
         found = await self._retries.list_dead(call.who, wanted, page.after[0] if page.after else None, page.fetch)
         return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]
 

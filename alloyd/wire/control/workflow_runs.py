@@ -13,10 +13,11 @@ from alloyd.errors import bad_request
 from alloyd.events.model import Story
 from alloyd.kit.clock import parse_rfc3339, rfc3339
 from alloyd.principal import Principal
+from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.fields import IdempotencyKey, Time
+from alloyd.wire.fields import IdempotencyKey
 from alloyd.wire.idempotency import read_once
-from alloyd.wire.paging import PageLimits, PageQuery, Pager
+from alloyd.wire.paging import PageLimits, Pager
 from alloyd.wire.route import Call, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
@@ -34,15 +35,13 @@ class CreateRun(msgspec.Struct, frozen=True):
     idempotency_key: IdempotencyKey | None = None
 
 
-class RunQuery(PageQuery, frozen=True, kw_only=True):
+class RunQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339."""
 
     status: RunState | None = None
     workflow_id: str | None = None
     parent_run_id: str | None = None
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    created_from: Time | None = None
-    created_to: Time | None = None
     organization_id: str | None = None
 
 
@@ -134,8 +133,7 @@ class RunRoutes:
         wanted = RunFilter(
             query.status,
             query.workflow_id,
-            read_time(query.created_from, "created_from"),
-            read_time(query.created_to, "created_to"),
+            *read_span(query),
             query.parent_run_id,
             query.trigger,
         )

@@ -242,6 +242,7 @@ async def test_filters_and_pages(served: Served) -> None:
     assert await ids("?modality=chat&status=completed") == newest_first[1:]
     assert await ids("?created_from=2026-01-01T00:01:00Z") == [embedding]
     assert await ids("?created_to=2026-01-01T00:01:00Z") == newest_first[1:]
+    assert await ids("?from=2026-01-01T00:01:00Z") == [embedding]
     _status, envelope, _headers = await served.ask("GET", "/jobs?limit=3")
     assert [job["id"] for job in envelope["data"]] == newest_first[:3]
     assert await ids(envelope["links"]["next"].removeprefix("/v1/jobs")) == newest_first[3:]

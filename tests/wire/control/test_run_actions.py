@@ -121,6 +121,7 @@ async def test_dead_letters(served: Served) -> None:
     assert await listed(f"?workflow_id={workflow_id}&limit=1") == [ids[2]]
     assert await listed("?workflow_id=other") == []
     assert await listed("?created_to=2001-01-01T00:00:00Z") == []
+    assert await listed("?to=2001-01-01") == []
     assert (await served.ask("GET", "/dead-letters?created_from=soon"))[0] == 400
     again = await served.data("POST", f"/dead-letters/{ids[0]}/requeue", {"version": "latest"}, status=202)
     assert again["retry_of"] == ids[0]

@@ -371,6 +371,8 @@ async def test_list_filters_and_pages(served: Served) -> None:
     assert await listed(f"workflow_id={foreign}") == []
     assert await listed(f"created_from={cut}") == newest[:5]
     assert await listed(f"created_to={cut}") == newest[5:]
+    assert await listed(f"from={cut}") == newest[:5]
+    assert await listed(f"to={cut}") == newest[5:]
     assert await listed(f"status=pending&workflow_id={two}&created_from={cut}") == [ids[6], ids[4]]
 
     paged: list[str] = []
@@ -401,7 +403,8 @@ async def test_a_page_after_a_run_that_is_gone_is_the_end_not_the_beginning(serv
         ("status=done", "status"),
         ("status=", "status"),
         ("created_from=yesterday", "created_from"),
-        ("created_from=2026-01-01", "created_from"),
+        ("from=2026-13-01", "from"),
+        ("from=2026-01-01&created_from=2026-01-01", "from"),
         ("created_to=2026-01-01T00:00:00", "created_to"),
         (f"created_to={'9' * 65}", "created_to"),
         ("limit=0", "limit"),
