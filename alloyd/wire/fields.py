@@ -88,7 +88,15 @@ CheckedResource = Annotated[
 ]
 CheckedId = Annotated[str, Meta(min_length=1, max_length=300, extra_json_schema={"pattern": LINE_PATTERN})]
 
-Url = Annotated[str, told(format="uri", maxLength=webhooks.URL_CHARS_MAX, description="An absolute http or https URL.")]
+Url = Annotated[
+    str,
+    told(
+        format="uri",
+        pattern="^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]",
+        maxLength=webhooks.URL_CHARS_MAX,
+        description="An absolute http or https URL.",
+    ),
+]
 WebhookDescription = Annotated[str, line(webhooks.DESCRIPTION_CHARS_MAX)]
 EventPatterns = Annotated[
     list[Annotated[str, told(pattern=webhooks.KIND_PATTERN, maxLength=webhooks.PATTERN_CHARS_MAX)]],
@@ -105,5 +113,5 @@ _NAME: Final = rf"{_CHAR}*[^./\\\s\x00-\x1f\x7f-\x9f]{_CHAR}*"
 FileName = Annotated[str, told(pattern=rf"^{_NAME}$", description="At most 255 bytes.")]
 # An empty one counts as none.
 FileNameOrNone = Annotated[str, told(pattern=rf"^(?:{_NAME})?$", description="At most 255 bytes.")]
-StoragePath = Annotated[str, told(pattern=rf"^/?(?:{_NAME}(?:/{_NAME})*/?)?$", description="At most 4096 bytes.")]
+StoragePath = Annotated[str, told(pattern=rf"^/?(?:{_NAME}(?:/{_NAME})*)?/?$", description="At most 4096 bytes.")]
 BelowRoot = Annotated[str, told(pattern=rf"^/?{_NAME}(?:/{_NAME})*/?$", description="At most 4096 bytes.")]

@@ -20,6 +20,11 @@ _PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::[^{}]*(?:\{[^{}]
 _SEGMENT = {"type": "string", "minLength": 1, "pattern": r"^[^/\x00-\x1f\x7f]+$"}
 _REST_OF_PATH = {"type": "string", "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 _QUERY_TEXT = r"^[^\x00\ufffd]*$"
+# A file may be anything, and an event stream is no one text.
+_STREAM_SCHEMAS: Mapping[str, dict[str, Any]] = {
+    ANY_TYPE: {},
+    "text/event-stream": {"description": "Server-sent events: each has `data`, most have `event` and `id` as well."},
+}
 _REASONS = {
     400: "The request is wrong; the message names the field",
     401: "No valid credential of this surface",
@@ -170,7 +175,7 @@ class _Operation:
             return {"description": "A WebSocket"}
         answer: dict[str, Any] = {"description": "Done", "headers": _REQUEST_ID}
         if route.streams is not None:
-            answer["content"] = {route.streams: {"schema": {} if route.streams == ANY_TYPE else {"type": "string"}}}
+            answer["content"] = {route.streams: {"schema": _STREAM_SCHEMAS.get(route.streams, {"type": "string"})}}
         elif route.status != 204:
             schema = {} if route.output is None else self._schemas[id(route.output)]
             answer["content"] = {"application/json": {"schema": self._bound.surface.describe_output(schema)}}
@@ -248,7 +253,7 @@ def _path_of(bound: BoundRoute) -> str:
 
 def _operation_id(bound: BoundRoute) -> str:
     words = re.findall(r"[A-Za-z0-9]+", _PARAMETER.sub(lambda match: f"by_{match['name']}", bound.route.path))
-    return "_".join([bound.surface.name, bound.route.method.lower(), *words])
+    return "_".join([bound.surface.name.replace("-", "_"), bound.route.method.lower(), *words])
 
 
 def _security_of(bound: BoundRoute) -> list[dict[str, list[str]]]:
