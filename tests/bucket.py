@@ -74,7 +74,7 @@ def serve_bucket(directory: Path) -> Iterator[Bucket]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = ["serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
-    settings = ["--config", str(directory.with_name("none.conf")), "--vfs-cache-mode", "off"]
+    settings = ["--config", str(directory.with_name("none.conf")), "--vfs-cache-mode", "off", "--dir-cache-time", "0"]
     errors = directory.with_name(f"{directory.name}.stderr")
     with errors.open("w+") as log:
         process = subprocess.Popen([program, *arguments, *settings, str(directory)], stderr=subprocess.PIPE, text=True)

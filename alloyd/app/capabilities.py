@@ -23,6 +23,12 @@ from alloyd.domain.invitations.service import InvitationService
 from alloyd.domain.jobs.service import JobService, tell_ended, tell_started
 from alloyd.domain.keys.service import KeyService, KeySettings
 from alloyd.domain.keys.worker import KeyWorker
+from alloyd.domain.objects.backend import ObjectBackend
+from alloyd.domain.objects.local import LocalBackend
+from alloyd.domain.objects.migration import MigrationService
+from alloyd.domain.objects.s3 import S3Backend
+from alloyd.domain.objects.service import ObjectService
+from alloyd.domain.objects.worker import ObjectSweeper
 from alloyd.domain.operations.model import Services
 from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.retention.service import RetentionService
@@ -110,6 +116,7 @@ class Capabilities:
         self.retention = RetentionService(
             self.database, self.audit, clock, lambda: settings.retention_settings(self.live.current)
         )
+        self.retention.on_delete_run(self.objects.delete_of_runs)
         self.retention_worker = RetentionWorker(self.retention, lambda: settings.retention_settings(self.live.current))
 
     def _build_teams(self, config: Config) -> None:
@@ -141,6 +148,17 @@ class Capabilities:
             self.sweeper.wake,
         )
         self.assets = AssetService(self.database, self.storage)
+        self._build_objects(config)
+
+    def _build_objects(self, config: Config) -> None:
+        wanted = settings.object_settings(config)
+        backends: dict[str, ObjectBackend] = {"local": LocalBackend(self.storage)}
+        self.object_sweeper = ObjectSweeper(config.storage.sweep_interval_s)
+        if wanted.s3 is not None:
+            self.object_sweeper.bucket = S3Backend(self.database, wanted.s3, self.object_sweeper.wake)
+            backends["s3"] = self.object_sweeper.bucket
+        self.objects = ObjectService(self.database, backends, self.clock, wanted, self.keyring.secret("object urls"))
+        self.object_migration = MigrationService(self.database, self.objects)
 
     def _build_webhooks(self) -> None:
         self.mailer = Mailer(lambda: settings.smtp_settings(self.live.current), self.live.current.email.connections_max)
@@ -180,6 +198,8 @@ class Capabilities:
                 workflows=self.workflows,
                 call_depth_max=engine.call_depth_max,
                 foreach_items_max=engine.foreach_items_max,
+                objects=self.objects,
+                object_bytes_max=config.objects.output_bytes_max,
             ),
             self.clock,
             settings.engine_settings(config),

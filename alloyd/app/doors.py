@@ -45,8 +45,12 @@ from alloyd.wire.control import (
     workflow_runs,
 )
 from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.objects.codec import ObjectsSurface, SignedUrlSurface, UserAuthenticator
+from alloyd.wire.objects.download import DownloadRoutes, download_routes, signed_routes
+from alloyd.wire.objects.usage import usage_routes
 from alloyd.wire.openapi import build_document, render
 from alloyd.wire.operator import backups as operator_backups
+from alloyd.wire.operator import objects as operator_objects
 from alloyd.wire.operator import organizations as operator_organizations
 from alloyd.wire.operator import status as operator_status
 from alloyd.wire.operator import storage as operator_storage
@@ -113,7 +117,13 @@ class Doors(Capabilities):
             tickets=self.tickets,
         )
         private = PrivateSurface(self._private_routes(), KeyAuthenticator(self.keys, "private", read_api_key_header))
-        return [self._system_surface(), private, control]
+        return [self._system_surface(), private, control, *self._object_surfaces()]
+
+    def _object_surfaces(self) -> list[Surface]:
+        users = UserAuthenticator(self.sessions, self.orgs)
+        downloads = DownloadRoutes(self.objects, self.clock, self.live.current.objects.misses_per_minute)
+        routes = [*download_routes(downloads), *usage_routes(self.objects, self.orgs)]
+        return [ObjectsSurface(routes, users), SignedUrlSurface(signed_routes(downloads), users)]
 
     def _socket_surfaces(self) -> list[Surface]:
         operator = ControlSurface(
@@ -122,6 +132,7 @@ class Doors(Capabilities):
                 *operator_users.routes(self.users, self.page_limits),
                 *operator_tokens.routes(self.sessions),
                 *operator_storage.routes(self.storage),
+                *operator_objects.routes(self.objects, self.object_migration, self.page_limits),
                 *operator_backups.routes(self.backups),
                 *operator_status.routes(self.status),
             ],

@@ -245,7 +245,8 @@ class RemoteFile:
 
     async def read_chunks(self, offset: int = 0, count: int | None = None) -> AsyncIterator[bytes]:
         """See :class:`ObjectFile`. Raises ``unavailable``, also when the object is cut short there."""
-        left = self.info.size - offset if count is None else count
+        left = self.info.size - offset
+        left = left if count is None else min(left, count)
         if left <= 0:
             return
         try:

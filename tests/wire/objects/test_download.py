@@ -200,7 +200,7 @@ async def test_tampered_links(local: Served) -> None:
         "no signature": _changed(url, signature=None),
         "an empty signature": _changed(url, signature=""),
         "a signature that is no text": _changed(url, signature="%ED%A0%80"),
-        "a signature of letters": _changed(url, signature="é"),
+        "a signature of letters": _changed(url, signature="%C3%A9"),
         "a later time": _changed(url, expires="9999999999"),
         "no time": _changed(url, expires=None),
         "a time that is none": _changed(url, expires="soon"),
