@@ -68,6 +68,7 @@ ACTIONS: dict[str, Rule] = {
     "end_user.read": Rule(Role.VIEWER, "integrations:read"),
     "end_user.write": Rule(Role.MEMBER, "integrations:write"),
     "connector.read": Rule(Role.VIEWER, "integrations:read"),
+    "connector.write": Rule(Role.ADMIN, "integrations:write"),
     "credential.read": Rule(Role.ADMIN, "credentials:read"),
     "credential.write": Rule(Role.ADMIN, "credentials:write"),
     "api_key.read": Rule(Role.ADMIN, "keys:read"),
@@ -103,6 +104,7 @@ class Kind(StrEnum):
 
     KEY = "api_key"
     USER = "user"
+    END_USER = "end_user"  # somebody whom an organization has workflows for, in a browser
     OPERATOR = "operator"  # whoever may open the data directory's socket
     SYSTEM = "system"  # alloyd itself: a schedule, the scheduler, recovery
 

@@ -18,7 +18,7 @@ from alloyd.config import Config, EngineConfig, HttpConfig
 from alloyd.domain.keys.model import CreateKey
 from alloyd.domain.workflows import compile as workflow_compile
 from alloyd.kit.clock import ManualClock
-from alloyd.principal import SCOPES, Kind, Principal, Role, system_principal
+from alloyd.principal import SCOPES, SURFACE_SCOPES, Kind, Principal, Role, system_principal
 from alloyd.process.datadir import DataDir
 from alloyd.wire.listener import Listener
 from tests.engine import Outside, known_operations
@@ -50,7 +50,7 @@ class Served:
                 self.orgs[slug] = (await self.app.orgs.create(slug, slug)).id
             operator = Principal(Kind.OPERATOR, "operator", self.orgs[slug], Role.OWNER, SCOPES, platform_admin=True)
             issued = await self.app.keys.create(
-                operator, CreateKey(name, ("private", "control"), Role(role or "owner"))
+                operator, CreateKey(name, tuple(sorted(SURFACE_SCOPES)), Role(role or "owner"))
             )
             assert issued.raw is not None
             self.keys[name] = issued.raw

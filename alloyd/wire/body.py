@@ -101,13 +101,17 @@ def _check_depth(data: bytes, depth_max: int) -> None:
     raise bad_request(f"body: nested deeper than {depth_max}", "body")
 
 
-def decode_query(request: web.Request, kind: type) -> Any:
-    """The query string as ``kind``; a repeated parameter counts once, the first; unknown ones are ignored."""
+def decode_query(request: web.Request, kind: type, skip_empty: bool = False) -> Any:
+    """The query string as ``kind``; a repeated parameter counts once, the first; unknown ones are ignored.
+
+    With ``skip_empty`` a parameter without a value counts as one that is left out.
+    """
     given: dict[str, str] = {}
     for name, value in request.query.items():
         if "\x00" in value or "\ufffd" in value:
             raise bad_request(f"{name}: not valid text", name)
-        given.setdefault(name, value)
+        if value or not skip_empty:
+            given.setdefault(name, value)
     try:
         query: Any = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from alloyd.domain.authz.model import Resource
 from alloyd.errors import AlloydError, Code, bad_request, not_found
@@ -32,7 +33,7 @@ from alloyd.wire.auditing import NoteRefusal, refusal_noter, stamping
 from alloyd.wire.http_errors import HostRule
 from alloyd.wire.route import PUBLIC, SIGNED_IN, STATUS, Call, FindOwner, Route
 from alloyd.wire.shortcuts import Shortcuts
-from alloyd.wire.surface import BoundRoute, Surface
+from alloyd.wire.surface import BoundRoute, Surface, collapse_slashes
 
 log = get_logger("alloyd.wire")
 
@@ -156,7 +157,7 @@ class Server:
                 if "Expect" in request.headers:
                     await http_errors.answer_expect(request)
                 if route.query is not None:
-                    call.query = body.decode_query(request, route.query)
+                    call.query = body.decode_query(request, route.query, surface.lenient)
                 if decoder is not None:
                     call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
                     if call.body_bytes != b"{}":
@@ -176,7 +177,7 @@ class Server:
     def _pipeline(self, bound: BoundRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         surface, route = bound.surface, bound.route
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
-        uuid_ids, proxies = surface.uuid_request_ids, self._proxies
+        uuid_ids, proxies, cors = surface.uuid_request_ids, self._proxies, surface.cors
         perform = self.performer(bound)
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -185,6 +186,8 @@ class Server:
             request[TRUSTED_PROXIES] = proxies
             call = Call(request, route, request_id_of(headers.get("X-Request-Id"), uuid_ids))
             call.trace_id = trace_id_of(headers.get("traceparent"))
+            if cors is not None:
+                call.headers = cors.answer_headers(request)
             try:
                 self._check_target(request)
                 value = await perform(request, call)
@@ -228,7 +231,8 @@ class Server:
             )
         else:
             log.debug("request refused", request_id=call.request_id, route=call.route.path, reason=known.message)
-        return _refusal(surface, known, status, call.request_id, call)
+        extra = None if surface.cors is None else surface.cors.answer_headers(call.request)
+        return _refusal(surface, known, status, call.request_id, call, extra)
 
     def refuse_unread(self, path: str, error: AlloydError, status: int) -> web.StreamResponse:
         """Answer a request that could not even be read, in the dialect of ``path``."""
@@ -238,16 +242,20 @@ class Server:
     async def _unmatched(self, request: web.Request) -> web.StreamResponse:
         surface = self._surface_of(request.path)
         request_id = request_id_of(request.headers.get("X-Request-Id"), surface.uuid_request_ids)
-        allowed = await self._allowed_methods(request)
-        extra: dict[str, str] = {}
+        extra = (surface.cors.answer_headers(request) if surface.cors is not None else None) or {}
         try:
             self._check_target(request)
-            if allowed:
+            raw_path = request.rel_url.raw_path
+            if (canonical := surface.canonical_path(raw_path)) != raw_path:
+                url = URL.build(path=canonical, query_string=request.rel_url.raw_query_string, encoded=True)
+                return await self.dispatch(request.clone(rel_url=url))
+            if surface.cors is not None and (asked := surface.cors.preflight_headers(request)) is not None:
+                return _respond(b"", 204, request_id, asked)
+            if allowed := await self._allowed_methods(request):
+                extra["Allow"] = allowed
                 raise AlloydError(Code.METHOD_NOT_ALLOWED, f"{request.method} is not served here; try {allowed}")
             raise AlloydError(Code.NOT_FOUND, "there is nothing at this path")
         except AlloydError as error:
-            if error.code is Code.METHOD_NOT_ALLOWED:
-                extra["Allow"] = allowed
             trace_id = trace_id_of(request.headers.get("traceparent"))
             response = _refusal(surface, error, STATUS[error.code], request_id, None, extra, trace_id)
         if self.draining:
@@ -268,8 +276,16 @@ class Server:
 
     def _surface_of(self, path: str) -> Surface:
         """The surface in whose dialect an unknown path is refused: the longest prefix that matches."""
-        inside = [s for s in self.surfaces if path == s.prefix or path.startswith(f"{s.prefix}/") or not s.prefix]
-        return max(inside or self.surfaces[:1], key=lambda s: len(s.prefix))
+        collapsed = collapse_slashes(path)
+        inside = [
+            surface
+            for surface in self.surfaces
+            if any(
+                f"{collapsed if surface.lenient else path}/".startswith(f"{prefix}/")
+                for prefix in (surface.prefix, *surface.aliases)
+            )
+        ]
+        return max(inside or self.surfaces[:1], key=lambda surface: len(surface.prefix))
 
 
 def _may_have_body(route: Route) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from aiohttp import web
 
 from alloyd.errors import AlloydError
 from alloyd.principal import Principal
+from alloyd.wire.cors import Cors
 from alloyd.wire.route import TICKET_STREAMS, Call, Route
+
+_SLASHES = re.compile(r"/{2,}")
 
 
 class Surface(ABC):
@@ -30,6 +34,12 @@ class Surface(ABC):
     stream_security: Mapping[str, dict[str, Any]] = MappingProxyType({})
     # Where in a success body the value is, as a JSON pointer, for the links of openapi.json; None for none.
     output_pointer: str | None = None
+    # Further prefixes that mean the same as `prefix`.
+    aliases: Sequence[str] = ()
+    # What some clients can't do without: `//` counts as one slash, a parameter without a value as one left out.
+    lenient: bool = False
+    # Which pages of other origins may call this from a browser; None for none.
+    cors: Cors | None = None
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
@@ -45,6 +55,15 @@ class Surface(ABC):
     def find_stream_principal(self, request: web.Request) -> Principal | None:
         """:meth:`find_principal` for a stream of events, which may accept more; raises ``unauthorized``."""
         return self.find_principal(request)
+
+    def canonical_path(self, path: str) -> str:
+        """``path``, which is of this surface, as its routes have it."""
+        if self.lenient:
+            path = collapse_slashes(path)
+        for alias in self.aliases:
+            if path == alias or path.startswith(f"{alias}/"):
+                return self.prefix + path[len(alias) :]
+        return path
 
     @abstractmethod
     def encode(self, call: Call, value: Any) -> bytes:
@@ -67,6 +86,11 @@ class Surface(ABC):
     @abstractmethod
     def describe_security(self) -> dict[str, Any]:
         """The OpenAPI security scheme of this surface's credential."""
+
+
+def collapse_slashes(path: str) -> str:
+    """``path`` with one slash wherever it has several."""
+    return _SLASHES.sub("/", path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from alloyd.wire.auditing import action_of, changes_something
 from alloyd.wire.surface import BoundRoute
 from tests.app import Served, open_app
 from tests.people import PASSWORD, sign_in
+from tests.wire.embedded.recipes import RECIPES as EMBEDDED
 from tests.wire.recipes import ELSEWHERE, NOOP, RECIPES, Kitchen, Order
 
 
@@ -67,9 +68,10 @@ async def send(served: Served, method: str, order: Order) -> tuple[int, str]:
 
 async def test_every_route_that_changes_something_leaves_one_row(served: Served) -> None:
     routes, kitchen, wrong = mutating(served), Kitchen(served), []
-    for name in sorted(routes.keys() - ELSEWHERE.keys() - RECIPES.keys()):
+    recipes = RECIPES | EMBEDDED
+    for name in sorted(routes.keys() - ELSEWHERE.keys() - recipes.keys()):
         wrong.append(f"{name}: has no recipe in tests/wire/recipes.py")
-    for name, recipe in RECIPES.items():
+    for name, recipe in recipes.items():
         if name not in routes:
             wrong.append(f"{name}: there is no such route")
             continue

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from alloyd.errors import bad_request
 from alloyd.wire.embedded import shapes
 from alloyd.wire.embedded.shapes import Shape, Time
 
@@ -84,13 +83,3 @@ class EventCall(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     user_id: str
     event: str
     data: dict[str, Any] | str = {}
-
-
-def read_data(data: dict[str, Any] | str) -> dict[str, Any]:
-    """The payload of an event. Raises ``bad_request`` for text that is no object in JSON."""
-    if not isinstance(data, str):
-        return data
-    try:
-        return msgspec.json.decode(data or "{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        raise bad_request("data: an object is wanted, or its JSON as text", "data") from None

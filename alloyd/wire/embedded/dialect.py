@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from alloyd.domain.embedded.model import ErrorEntry, LogEntry, LogStatus
 from alloyd.domain.endusers.model import EndUser
 from alloyd.domain.integrations.model import Installation, OfferedIntegration
 from alloyd.domain.workflows.model import Workflow
@@ -35,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What one version answers."""
+    """What one version answers, and the body that it takes for an event."""
 
     created: Told
     users: Told
@@ -44,6 +46,10 @@ class Dialect:
     activated: Told
     deactivated: Told
     upgraded: Told
+    logs: Told
+    errors: Told
+    triggered: Told
+    event_body: type
     list_limit_default: int
 
 
@@ -99,6 +105,36 @@ def _workflows(found: Sequence[Installed]) -> shapes.Workflows:
     return shapes.Workflows(workflows=listed, data=listed)
 
 
+def _log(one: LogEntry) -> shapes.Log:
+    return shapes.Log(
+        log_id=one.id,
+        workflow_id=one.workflow_id,
+        status=one.status.value,
+        executed_at=rfc3339(one.executed_at),
+        duration=one.duration_ms,
+    )
+
+
+def _dated_log(one: LogEntry) -> dated.Log:
+    is_over = one.status is not LogStatus.PENDING
+    return dated.Log(
+        **msgspec.structs.asdict(_log(one)),
+        execution_id=one.id,
+        started_at=rfc3339(one.executed_at),
+        stopped_at=rfc3339(one.executed_at + one.duration_ms) if is_over else UNSET,
+        finished=is_over,
+    )
+
+
+def _error(one: ErrorEntry) -> shapes.Error:
+    return shapes.Error(
+        error_id=one.id,
+        workflow_id=one.workflow_id,
+        message=one.message,
+        occurred_at=rfc3339(one.occurred_at),
+    )
+
+
 def _upgraded(one: Installation) -> shapes.Success:
     return success(f"Workflow upgraded to version {one.release}")
 
@@ -113,6 +149,10 @@ CURRENT: Final = Dialect(
     activated=Told(shapes.Success, lambda _one: success("Workflow activated")),
     deactivated=Told(shapes.Success, lambda _one: success("Workflow deactivated")),
     upgraded=Told(shapes.Success, _upgraded),
+    logs=Told(shapes.Logs, lambda found: shapes.Logs(logs=[_log(one) for one in found])),
+    errors=Told(shapes.Errors, lambda found: shapes.Errors(errors=[_error(one) for one in found])),
+    triggered=Told(shapes.Success, lambda: success("Event triggered successfully")),
+    event_body=shapes.EventCall,
     list_limit_default=50,
 )
 
@@ -124,5 +164,10 @@ DATED: Final = Dialect(
     activated=Told(dated.Activated, lambda _one: dated.Activated(activated=True)),
     deactivated=Told(dated.Deactivated, lambda _one: dated.Deactivated(deactivated=True)),
     upgraded=Told(dated.Upgraded, lambda _one: dated.Upgraded(upgraded=True)),
+    logs=Told(dated.Logs, lambda found: dated.Logs(data=[_dated_log(one) for one in found])),
+    errors=Told(dated.Errors, lambda found: dated.Errors(data=[_error(one) for one in found])),
+    # The former words: there are clients that compare them.
+    triggered=Told(shapes.Success, lambda: success("Event successfully triggered")),
+    event_body=dated.EventCall,
     list_limit_default=200,
 )

@@ -94,6 +94,12 @@ def routes(installations: InstallationService, dialect: Dialect) -> list[Route]:
             output=dialect.deactivated.output,
             statuses=(404,),
         ),
+        *_by_id(handlers, dialect),
+    ]
+
+
+def _by_id(handlers: WorkflowRoutes, dialect: Dialect) -> list[Route]:
+    return [
         Route(
             "PUT",
             "/workflows/{workflowId}/upgrade",
