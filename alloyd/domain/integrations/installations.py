@@ -13,6 +13,7 @@ from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.integrations import store
 from alloyd.domain.integrations.model import (
+    LATEST,
     Installation,
     InstallationFilter,
     OfferedIntegration,
@@ -66,8 +67,8 @@ class InstallationService:
         active: bool = True,
         once: Once | None = None,
     ) -> Installation:
-        """Give an end user a copy of a workflow at release ``version``, by default the newest. A repeat of ``once``
-        answers with the first one.
+        """Give an end user a copy of a workflow at release ``version``, by default the newest, as for ``latest``. A
+        repeat of ``once`` answers with the first one.
 
         Raises ``not_found`` (the user, the workflow, a draft's release), ``bad_request`` (version: unknown),
         ``conflict`` when it is installed already, ``too_large`` (configuration). Emits ``installation.created``.
@@ -83,7 +84,7 @@ class InstallationService:
             owner, flow = _both(tx.conn, org_id, user, workflow)
             if store.find_installation_of(tx.conn, org_id, owner.id, flow.id) is not None:
                 raise conflict("workflow_id: installed for this user already", "workflow_id")
-            one = self._put(tx, owner, flow, version, configuration or {}, encoded, active=active)
+            one = self._put(tx, owner, flow, _label(version), configuration or {}, encoded, active=active)
             idempotency.remember_made(tx, org_id, once, one.id)
             return one
 
@@ -183,7 +184,7 @@ class InstallationService:
         version: str | None = None,
         configuration: Mapping[str, Any] | None = None,
     ) -> Installation:
-        """Change what is given, all of it or nothing.
+        """Change what is given, all of it or nothing; the ``version`` may be ``latest``.
 
         Raises ``bad_request`` (nothing is given; version: unknown or older), ``not_found``, ``too_large``
         (configuration). Emits ``installation.configured``, ``installation.upgraded``, ``installation.activated`` or
@@ -200,7 +201,7 @@ class InstallationService:
                 store.update_configuration(tx, found.org_id, found.id, encoded)
                 _tell(tx, found, "configured")
             if version is not None:
-                found = self._move(tx, found, version)
+                found = self._move(tx, found, _label(version))
             if active is not None:
                 self._switch(tx, found, active=active)
             return require_installation(tx.conn, found.org_id, found.id)
@@ -351,6 +352,10 @@ def require_installation(conn: sqlite3.Connection, org_id: str, installation_id:
     if found is None:
         raise not_found(_WHAT)
     return found
+
+
+def _label(version: str | None) -> str | None:
+    return None if version == LATEST else version
 
 
 def _both(conn: sqlite3.Connection, org_id: str, user: str, workflow: str) -> tuple[EndUser, Workflow]:

@@ -19,6 +19,7 @@ DESCRIPTION_CHARS_MAX: Final = 1000
 ICON_URL_CHARS_MAX: Final = 2000
 CONFIGURATION_BYTES_MAX: Final = 64 * 1024
 ID_PREFIX: Final = "int_"
+LATEST: Final = "latest"  # in the place of a release's label: the newest one
 
 
 @dataclass(frozen=True, slots=True)

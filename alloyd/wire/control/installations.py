@@ -20,9 +20,9 @@ from alloyd.wire.route import Call, Route
 Release = Annotated[
     str,
     told(
-        pattern=r"^[0-9]+(?:\.[0-9]+)*$",
+        pattern=r"^(?:latest|[0-9]+(?:\.[0-9]+)*)$",
         maxLength=LABEL_CHARS_MAX,
-        description="A numbered release of the workflow, such as 2.0.0.",
+        description="A numbered release of the workflow, such as 2.0.0, or latest.",
     ),
 ]
 

@@ -326,8 +326,15 @@ async def test_an_installation_keeps_its_version_until_it_is_upgraded(served: Se
     assert (moved["configuration"], moved["active"]) == ({"n": 1}, False)
     assert (await served.ask("PATCH", path, {"version": "1.0.0"}))[0] == 400
     assert await served.data("PATCH", path, {"version": "2.0.0"}) == moved
+    assert await served.data("PATCH", path, {"version": "latest"}) == moved
+    await served.publish(OTHER)
+    await release(served, workflow, "10.0")
+    newest = await served.data("PATCH", path, {"version": "latest"})
+    assert (newest["release"], newest["version"], newest["event"]) == ("10.0", 3, None)
+    await release(served, workflow, "2.0.1", 2)
+    assert await served.data("PATCH", path, {"version": "latest"}) == newest
     second = (await make_user(served, "bea"))["id"]
-    assert (await install(served, second, workflow))["release"] == "2.0.0"
+    assert (await install(served, second, workflow, version="2.0.0"))["release"] == "2.0.0"
     third = (await make_user(served, "cid"))["id"]
     assert (await install(served, third, workflow, version="1.0.0"))["version"] == 1
 

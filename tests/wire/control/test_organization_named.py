@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ async def test_of_another_it_is_not_found_on_every_route(served: Served) -> None
     for route in control_surface(served).routes:
         if route.permission in (PUBLIC, "platform-admin") or route.streams is not None:
             continue
-        path = route.path.replace("{id}", served.orgs.get("acme", "")).replace("{user_id}", new_id())
+        path = re.sub(r"\{\w+\}", new_id(), route.path.replace("{id}", served.orgs.get("acme", "")))
         for org_id in (served.orgs["other"], new_id()):
             status, envelope, _headers = await served.ask(route.method, f"{path}?organization_id={org_id}")
             if "id}" in route.path and envelope["error"]["message"].endswith("not found"):
