@@ -15,12 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alloyd.db import faults
+from alloyd.db import faults, scrub
 from alloyd.db.connection import ThreadConnection, close_all, open_reader, open_writer
 from alloyd.db.grouped import WriteGroup
+from alloyd.db.maintenance import rebuild
 from alloyd.db.note import Note
 from alloyd.db.tx import Tx
 from alloyd.errors import AlloydError, Code
@@ -32,6 +34,8 @@ T = TypeVar("T")
 WriteFn = Callable[[Tx], T]
 
 FATAL_EXIT_STATUS = 74  # EX_IOERR
+SCRUB_PAGES_MAX = 1000  # in one go, while writes wait
+LOG_RETRY_S = 0.05  # while a reader still needs the log: most are done in less
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Database:
         self._task: asyncio.Task[None] | None = None
         self._changes_at_checkpoint = 0
         self._wal_bytes_seen = 0
+        self._scrub_fd: int | None = None
 
     @classmethod
     async def open(cls, path: Path, clock: Clock, settings: DatabaseSettings | None = None) -> Database:
@@ -141,6 +146,9 @@ class Database:
             # The last one to close takes the log away, which a reader may not: so readers first.
             await close_all(self._readers)
             await close_all([self._writer])
+        if self._scrub_fd is not None:
+            os.close(self._scrub_fd)
+            self._scrub_fd = None
         self._readers.clear()
         self._writer = None
 
@@ -368,6 +376,38 @@ class Database:
             raise _closed()
         await self._checkpoint(writer)
 
+    async def scrub(self) -> None:
+        """Overwrite what deleted rows left behind in the file's pages, and empty the log: in no file is then a byte of
+        what was deleted before this. Waits for readers that still need the log. See :mod:`alloyd.db.scrub`.
+
+        Raises ``unavailable`` when the database is closed, and for a full or failing disk.
+        """
+        if self._scrub_fd is None:
+            # Kept open: with any of the file's descriptors that a process closes, SQLite loses its locks on it.
+            self._scrub_fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        # Twice, for pages that are written between the look and the scrubbing may change their places.
+        for _ in range(2):
+            await self._await_empty_log()
+            shape = scrub.read_shape(self._scrub_fd)
+            if not shape.mapped:  # an older file, in which nothing tells a table's page from another one
+                await self.run_maintenance(rebuild)
+                break
+            dirty = await asyncio.to_thread(scrub.find_dirty, self._scrub_fd, shape)
+            for start in range(0, len(dirty), SCRUB_PAGES_MAX):
+                part = dirty[start : start + SCRUB_PAGES_MAX]
+                work = partial(_scrub_some, fd=self._scrub_fd, shape=shape, pages=part)
+                while True:
+                    if await self.run_maintenance(work):
+                        break
+                    await asyncio.sleep(LOG_RETRY_S)
+        await self._await_empty_log()
+
+    async def _await_empty_log(self) -> None:
+        while True:
+            if await self.empty_log():
+                return
+            await asyncio.sleep(LOG_RETRY_S)
+
     async def empty_log(self) -> bool:
         """Move all that is committed into the file and cut the log to nothing: what it held is then in no file but as
         the tables have it now. False when a reader still needs the log; ask again.
@@ -377,6 +417,19 @@ class Database:
         emptied = await self.run_maintenance(lambda conn: _checkpoint_now(conn, truncate=True))
         self.stats.checkpoints += 1
         return emptied
+
+
+def _scrub_some(conn: sqlite3.Connection, fd: int, shape: scrub.Shape, pages: Sequence[int]) -> bool:
+    """Whether it could be done: not while a reader needs the log."""
+    if not _checkpoint_now(conn, truncate=True):
+        return False
+    conn.execute("PRAGMA shrink_memory")  # or the writer's copies of pages would bring back what was in them
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        scrub.scrub(fd, shape, pages)
+    finally:
+        conn.execute("ROLLBACK")
+    return True
 
 
 def _begin_log(conn: sqlite3.Connection) -> None:

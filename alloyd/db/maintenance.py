@@ -33,3 +33,9 @@ def optimize(conn: sqlite3.Connection) -> None:
     """Look at what the planner knows of the tables, a sample of each at most."""
     conn.execute("PRAGMA analysis_limit=400")
     conn.execute("PRAGMA optimize")
+
+
+def rebuild(conn: sqlite3.Connection) -> None:
+    """Write the whole file anew, dense, and such that it can be cut later. Every write waits for it."""
+    conn.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    conn.execute("VACUUM")

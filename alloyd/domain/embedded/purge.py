@@ -2,7 +2,7 @@
 
 What is asked for is a row until it is done, so that a start goes on with it. Runs that go on are cancelled first. A
 user's runs are taken in parts, each a short write; SQLite overwrites with zeros what is deleted (``secure_delete``),
-and at the end the pages are made dense and the log is cut to nothing.
+and what it leaves in its pages all the same is scrubbed at the end, with the log.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ TOPS_PER_PART = 20
 ROWS_PER_WRITE = 200
 RUNS_PER_HOOK = 200
 RETRY_S = 5.0
-LOG_RETRY_S = 0.05  # while a reader still needs the log: most are done in less
 PURGED_KIND = "end_user.purged"
 PURGING_KIND = "end_user.purging"
 
@@ -177,15 +176,12 @@ class EndUserPurge:
             pass
 
     async def _clean_file(self) -> None:
-        """Cut off the free pages, and leave nothing in the log."""
+        """Cut off the free pages, and leave nothing in those that stay, nor in the log."""
         while free := (await self._database.run_maintenance(count_pages)).free:
             await self._database.run_maintenance(release_some_pages)
             if (await self._database.run_maintenance(count_pages)).free >= free:
                 break  # an older file that was not made for it: its free pages are zeros
-        while True:
-            if await self._database.empty_log():
-                return
-            await asyncio.sleep(LOG_RETRY_S)
+        await self._database.scrub()
 
     def _tell_failed(self, end_user_id: str, error: Exception) -> None:
         told = error if isinstance(error, AlloydError) else AlloydError(Code.INTERNAL, "the purge failed")
