@@ -97,24 +97,27 @@ class Feed:
     async def _read_history(self) -> list[Batch]:
         reader = self.reader
         if reader.story is None:
-            page = await self._log.list_of_orgs(reader.org_ids, self.last_id, PAGE_EVENTS)
+            page, more = await self._log.pages.page(reader.org_ids, self.last_id, PAGE_EVENTS)
         else:
-            page = await self._log.list_of_story(_only(reader), reader.story, self.last_id, PAGE_EVENTS)
-        if page:
-            self.last_id = page[-1].id
-        if len(page) < PAGE_EVENTS:
-            self._behind = False
-        wanted = self._until_end([event for event in page if self._wants(event)])
+            told = await self._log.list_of_story(_only(reader), reader.story, self.last_id, PAGE_EVENTS)
+            page, more = Batch(told), len(told) == PAGE_EVENTS
+        events = page.events
+        if events:
+            self.last_id = events[-1].id
+        self._behind = more
+        wanted = self._until_end([event for event in events if self._wants(event)])
         if not self._behind and not self.ended:
-            await self._find_end(page)
-        return [Batch(wanted)] if wanted else []
+            await self._find_end(events)
+        if not wanted:
+            return []
+        return [page if len(wanted) == len(events) else Batch(wanted)]
 
     def _wants(self, event: Event) -> bool:
         earlier = self._earlier_reader
         reader = earlier if earlier is not None and event.id <= self._earlier_until else self.reader
         return reader.wants(event.kind)
 
-    async def _find_end(self, page: list[Event]) -> None:
+    async def _find_end(self, page: Sequence[Event]) -> None:
         """The terminal event may lie before where this feed began, or be deleted by now."""
         if self._ask_if_ended and not page:
             assert self.reader.story is not None

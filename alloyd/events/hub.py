@@ -12,9 +12,10 @@ from alloyd.events.model import Event, Story
 
 K = TypeVar("K")
 
-# Up to so many readers are woken at once; more of them in turns, so that a turn never takes most of the loop's time.
+# Up to so many readers get events with each commit; more of them in turns, each with all that came since the last, so
+# that they never take most of the loop's time.
 _READERS_WOKEN_AT_ONCE = 32
-_WAKE_PAUSE_S_MAX = 0.015
+_WAKE_PAUSE_S_MAX = 0.05
 
 _TEXT = 0x81  # the first byte of a WebSocket frame: the last of its message, which is text
 
@@ -189,6 +190,7 @@ class Hub:
         self._by_orgs: dict[frozenset[str], _Readers] = {}
         self._watchers: list[RevocationWatcher] = []
         self._listeners: list[Listener] = []
+        self._published: list[Event] = []  # and not pushed yet: the next turn does
         self._to_wake: dict[Reader, None] = {}
         self._wake_at = 0.0  # no turn of waking before this, in the loop's time
         self._turn_planned = False
@@ -202,6 +204,7 @@ class Hub:
         tag: str = "",
     ) -> Reader:
         """A reader of one run's or job's events, or of all events of ``org_ids``. ``tag`` names its credential."""
+        self._push_published()  # it begins with what comes next, and a reader that it takes over from has all before
         reader = Reader(org_ids, story, kinds, self.queue_max, tag)
         if story is not None:
             self._told_of(story).setdefault(story.id, {})[reader] = None
@@ -238,6 +241,19 @@ class Hub:
         self.last_id = max(self.last_id, events[-1].id)
         for listener in self._listeners:
             listener(events)
+        if not self.reader_count:
+            return
+        self._published += events
+        if self.reader_count <= _READERS_WOKEN_AT_ONCE:
+            self._push_published()
+            self._wake_all()
+        else:
+            self._plan_turn()
+
+    def _push_published(self) -> None:
+        events, self._published = self._published, []
+        if not events:
+            return
         if self._by_run:
             self._push_stories(self._by_run, _grouped(events, lambda event: event.run_id))
         if self._by_job:
@@ -247,8 +263,6 @@ class Hub:
                 self._push(self._by_org.get(org_id, ()), of_org)
         for org_ids, many in self._by_orgs.items():
             self._push(many, [event for event in events if event.org_id in org_ids])
-        if self._to_wake:
-            self._plan_waking()
 
     def _push_stories(self, index: dict[str, _Readers], stories: dict[str, list[Event]]) -> None:
         for story_id, told in stories.items():
@@ -271,12 +285,9 @@ class Hub:
 
     # -- waking ----------------------------------------------------------------------------------------------
 
-    def _plan_waking(self) -> None:
-        """Wake a few at once. Many wait for a turn that leaves the loop as much time as the last turn took of it."""
+    def _plan_turn(self) -> None:
+        """The next turn leaves the loop as much time as the last one took of it."""
         if self._turn_planned:
-            return
-        if len(self._to_wake) <= _READERS_WOKEN_AT_ONCE:
-            self._wake_all()
             return
         loop = asyncio.get_running_loop()
         self._turn_planned = True
@@ -288,6 +299,7 @@ class Hub:
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._turn_planned = False
         started = loop.time()
+        self._push_published()
         self._wake_all()
         # Runs behind all that was woken just now: the loop is first in, first out.
         loop.call_soon(lambda: loop.call_soon(self._end_turn, loop, started))

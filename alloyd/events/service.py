@@ -8,6 +8,7 @@ from alloyd.db import Database, Tx
 from alloyd.events import store
 from alloyd.events.hub import Hub
 from alloyd.events.model import Event, Story
+from alloyd.events.pages import Pages
 
 
 class EventLog:
@@ -17,6 +18,7 @@ class EventLog:
         self.hub = hub
         self._database = database
         self._next_id = 1
+        self.pages = Pages(self._read_page)
 
     async def start(self) -> None:
         """Read where the ids go on, and take what writes emit from now on."""
@@ -37,6 +39,9 @@ class EventLog:
     async def list_of_orgs(self, org_ids: Collection[str], after_id: int, limit: int) -> list[Event]:
         """A page of the organizations' events after ``after_id``, oldest first."""
         return await self._database.read(lambda conn: store.list_of_orgs(conn, org_ids, after_id, limit))
+
+    async def _read_page(self, org_ids: Collection[str], after_id: int, limit: int) -> list[Event]:
+        return await self.list_of_orgs(org_ids, after_id, limit)
 
     async def list_all(self, after_id: int, limit: int) -> list[Event]:
         """A page of everybody's events after ``after_id``, oldest first: for alloyd's own consumers."""

@@ -137,9 +137,13 @@ class Alloyd(Process):
     def __enter__(self) -> Alloyd:
         return self
 
+    def hang_up(self) -> None:
+        """Close the connection, which the daemon does too when it was idle for long; the next request makes another."""
+        self._connection.close()
+
     def stop(self) -> None:
         """Hang up, then as every process."""
-        self._connection.close()
+        self.hang_up()
         super().stop()
 
     def _await_ready(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from alloyd.events.hub import Hub, Reader
 from alloyd.events.model import Event, Story
+from tests.load.story import split_websocket
 
 
 def made(id_: int, org_id: str = "a", kind: str = "job.done", run_id: str | None = None) -> Event:
@@ -135,3 +136,29 @@ def test_released_readers_leave_nothing_behind() -> None:
     hub.publish([made(1, run_id="r")])
     assert (hub.reader_count, hub._by_org, hub._by_orgs, hub._by_run) == (0, {}, {}, {})
     assert all(ids(reader) == [] for reader in readers)
+
+
+async def test_many_readers_get_all_commits_of_a_turn_in_one_batch_and_who_comes_between_begins_behind_them() -> None:
+    hub = Hub()
+    readers = [hub.open({"a"}) for _ in range(40)]
+    for number in range(1, 4):
+        hub.publish([made(number)])
+    assert not readers[0].has_queued
+    late = hub.open({"a"})
+    hub.publish([made(4)])
+    async with asyncio.timeout(10):
+        await late.look_up()
+    (first, second) = readers[0].take_batches()
+    assert [event.id for event in first.events] == [1, 2, 3]
+    assert [event.id for event in second.events] == [4]
+    assert ids(late) == [4]
+
+
+def test_frames_of_a_websocket_are_made_once_whatever_their_length() -> None:
+    hub = Hub()
+    readers = [hub.open({"a"}) for _ in range(2)]
+    hub.publish([Event("a", "k", "s", b'{"x":"%s"}' % (b"x" * size), id=1) for size in (1, 1000, 70_000)])
+    (first,), (second,) = (reader.take_batches() for reader in readers)
+    assert first.to_messages() is second.to_messages()
+    assert [frame.event_id for frame in split_websocket(first.to_messages())] == [1, 1, 1]
+    assert hub._published == []

@@ -130,6 +130,7 @@ def run_load(alloyd: Alloyd, plan: Plan) -> Outcome:
         with Samples(alloyd.memory_bytes) as samples:
             cpu_s, started = alloyd.cpu_s(), time.perf_counter()
             told = uvloop.run(trigger_steadily(alloyd.port, request, plan.runs_per_s, plan.runs))
+            alloyd.hang_up()
             drain(alloyd)
             ids = event_ids(data_dir, before_id)
             found = msgspec.json.decode(order_and_read(readers, json.dumps({"upto": ids[-1]})), type=Findings)

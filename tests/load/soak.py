@@ -81,6 +81,7 @@ def soak(alloyd: Alloyd, runs_per_s: float, seconds: float, readers_each: int) -
         Samples(lambda: _bytes_of(data_dir)) as files,
     ):
         told = uvloop.run(trigger_steadily(alloyd.port, request, runs_per_s, round(runs_per_s * seconds)))
+        alloyd.hang_up()
         drain(alloyd)
         rows = _rows(data_dir)
         found = msgspec.json.decode(order_and_read(readers, json.dumps({"upto": rows["last event"]})), type=Findings)
