@@ -31,6 +31,7 @@ _WHOLE_PACKAGES = (
     "argon2",
     "jsonschema_rs",
     "msgspec",
+    "obstore",
     "prometheus_client",
     "rich",
     "structlog",

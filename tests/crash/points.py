@@ -63,6 +63,9 @@ DURING_A_BACKUP = ("backup.written", "backup.renamed")
 # Several deliveries are on their way: the third one is not sent yet, or not recorded yet.
 DURING_A_DELIVERY = ("webhook.before_send:3", "webhook.sent:3")
 
+# A step makes an object in the bucket; the last one is passed when what a crash left there is removed.
+DURING_AN_UPLOAD = ("object.announced", "object.uploaded", "object.named", "object.before_remove")
+
 # With schedules that were due while no daemon ran.
 BY_THE_CLOCK = (
     "schedule.before_fire:1",
@@ -71,8 +74,13 @@ BY_THE_CLOCK = (
     "engine.after_record:3",
 )
 
-# No daemon runs when these are passed.
+# No daemon runs when these are passed, or a life of the engine alone.
 ELSEWHERE = {
+    "embedded.event_written": "tests/domain/embedded/test_crashes.py",
+    "embedded.event_accepted": "tests/domain/embedded/test_crashes.py",
+    "embedded.purge_asked": "tests/domain/embedded/test_crashes.py",
+    "embedded.purge_part": "tests/domain/embedded/test_crashes.py",
+    "embedded.purge_deleted": "tests/domain/embedded/test_crashes.py",
     "restore.unpacked": "tests/domain/backups/test_restoring.py",
     "restore.before_switch": "tests/domain/backups/test_restoring.py",
     "restore.after_switch": "tests/domain/backups/test_restoring.py",

@@ -22,6 +22,7 @@ from tests.crash.points import (
     BY_THE_CLOCK,
     DURING_A_BACKUP,
     DURING_A_DELIVERY,
+    DURING_AN_UPLOAD,
     ELSEWHERE,
     UNDER_LOAD,
 )
@@ -32,7 +33,15 @@ pytestmark = pytest.mark.crash
 def test_every_point_is_tried():
     tried = {
         at.partition(":")[0]
-        for at in (*AT_THE_FIRST_START, *UNDER_LOAD, *AT_A_STOP, *DURING_A_BACKUP, *DURING_A_DELIVERY, *BY_THE_CLOCK)
+        for at in (
+            *AT_THE_FIRST_START,
+            *UNDER_LOAD,
+            *AT_A_STOP,
+            *DURING_A_BACKUP,
+            *DURING_A_DELIVERY,
+            *DURING_AN_UPLOAD,
+            *BY_THE_CLOCK,
+        )
     }
     assert tried | ELSEWHERE.keys() == set(crash.POINTS), "reached by no test, or by no code"
 

@@ -10,6 +10,9 @@ import pytest
 from alloyd.config.objects import ObjectsConfig
 from tests.app import Served, open_app
 from tests.bucket import Bucket, serve_bucket
+from tests.log.conftest import restored, stream
+
+__all__ = ["bucket", "local", "restored", "served", "stream"]
 
 
 @pytest.fixture(scope="module")
