@@ -15,6 +15,8 @@ from alloyd.domain.authz.model import Subject, SubjectKind
 from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
+from alloyd.domain.embedded.purge import EndUserPurge
+from alloyd.domain.embedded.service import EmbeddedEvents, RunLogs
 from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.hooks.service import HookService
 from alloyd.domain.integrations.installations import InstallationService
@@ -231,6 +233,19 @@ class Capabilities:
         self.end_users = EndUserService(self.database, self.clock, self.keyring.secret("embedded jwt"), ttl_s)
         self.integrations = IntegrationService(self.database, self.workflows)
         self.installations = InstallationService(self.database, self.end_users, self.workflows)
+        self.embedded_events = EmbeddedEvents(
+            self.database, self.workflows, self.runs, self.event_waits, self.live.current.engine.payload_bytes_max
+        )
+        self.run_logs = RunLogs(self.database, self.clock)
+        self.end_user_purge = EndUserPurge(self.database, self.runs, self._settle_consumers)
+        self.end_user_purge.on_delete(self.objects.delete_of_runs)
+        self.end_user_purge.on_deleted(self.sweeper.settle)
+        if self.object_sweeper.bucket is not None:
+            self.end_user_purge.on_deleted(self.object_sweeper.bucket.sweep)
+
+    async def _settle_consumers(self) -> None:
+        for consumer in (self.awaited_events, self.triggers.consumer, self.webhook_events):
+            await consumer.settle()
 
     def _build_triggers(self) -> None:
         def bounds() -> ScheduleSettings:

@@ -45,6 +45,10 @@ from alloyd.wire.control import (
     workflow_runs,
 )
 from alloyd.wire.control.codec import ControlSurface
+from alloyd.wire.cors import Cors
+from alloyd.wire.embedded import app as embedded
+from alloyd.wire.embedded.codec import EmbeddedSurface
+from alloyd.wire.embedded.credentials import EmbeddedAuthenticator
 from alloyd.wire.objects.codec import ObjectsSurface, SignedUrlSurface, UserAuthenticator
 from alloyd.wire.objects.download import DownloadRoutes, download_routes, signed_routes
 from alloyd.wire.objects.usage import usage_routes
@@ -117,7 +121,14 @@ class Doors(Capabilities):
             tickets=self.tickets,
         )
         private = PrivateSurface(self._private_routes(), KeyAuthenticator(self.keys, "private", read_api_key_header))
-        return [self._system_surface(), private, control, *self._object_surfaces()]
+        keys, users = self.keys, self.end_users
+        return [
+            self._system_surface(),
+            private,
+            control,
+            *self._object_surfaces(),
+            *self._embedded_surfaces(lambda prefix: EmbeddedAuthenticator(keys, users, prefix)),
+        ]
 
     def _object_surfaces(self) -> list[Surface]:
         users = UserAuthenticator(self.sessions, self.orgs)
@@ -145,7 +156,29 @@ class Doors(Capabilities):
             self._control_routes(), OperatorAuthenticator(self.orgs, "control"), self.clock, tickets=self.tickets
         )
         private = PrivateSurface(self._private_routes(), OperatorAuthenticator(self.orgs, "private"))
-        return [self._system_surface(), private, control, operator]
+        return [
+            self._system_surface(),
+            private,
+            control,
+            operator,
+            *self._embedded_surfaces(lambda _prefix: OperatorAuthenticator(self.orgs, "embedded")),
+        ]
+
+    def _embedded_surfaces(self, authenticator: embedded.MakeAuthenticator) -> list[EmbeddedSurface]:
+        config = self.live.current
+        services = embedded.Services(
+            self.end_users,
+            self.installations,
+            self.workflows,
+            self.embedded_events,
+            self.run_logs,
+            self.end_user_purge,
+        )
+        bounds = embedded.Bounds(
+            max(config.http.body_bytes_max, config.engine.payload_bytes_max), config.limits.json_depth_max
+        )
+        origins = Cors(lambda: self.live.current.embedded.allowed_origins)
+        return embedded.surfaces(services, bounds, authenticator, origins)
 
     def _private_routes(self) -> list[Route]:
         engine = self.live.current.engine
