@@ -17,6 +17,9 @@ K = TypeVar("K")
 _READERS_WOKEN_AT_ONCE = 32
 _WAKE_PAUSE_S_MAX = 0.05
 
+# So that what is written to one reader at a time, and waits for it in memory, stays small.
+_BATCH_EVENTS_MAX = 100
+
 _TEXT = 0x81  # the first byte of a WebSocket frame: the last of its message, which is text
 
 RevocationWatcher = Callable[[str], None]
@@ -271,15 +274,15 @@ class Hub:
             self._push([reader for reader in readers if told[0].org_id in reader.org_ids], told)
 
     def _push(self, readers: Iterable[Reader], events: Sequence[Event]) -> None:
-        """Give ``events`` to each of ``readers``: one batch for all that want the same of them."""
-        batches: dict[frozenset[str] | None, Batch | None] = {}
+        """Give ``events`` to each of ``readers``: the same batches for all that want the same of them."""
+        batches: dict[frozenset[str] | None, list[Batch]] = {}
         for reader in readers:
             kinds = reader.kinds
             if kinds not in batches:
                 wanted = events if kinds is None else [event for event in events if reader.wants(event.kind)]
-                batches[kinds] = Batch(wanted) if wanted else None
-            batch = batches[kinds]
-            if batch is not None:
+                starts = range(0, len(wanted), _BATCH_EVENTS_MAX)
+                batches[kinds] = [Batch(wanted[start : start + _BATCH_EVENTS_MAX]) for start in starts]
+            for batch in batches[kinds]:
                 reader.push(batch)
                 self._to_wake[reader] = None
 

@@ -162,3 +162,12 @@ def test_frames_of_a_websocket_are_made_once_whatever_their_length() -> None:
     assert first.to_messages() is second.to_messages()
     assert [frame.event_id for frame in split_websocket(first.to_messages())] == [1, 1, 1]
     assert hub._published == []
+
+
+def test_many_events_at_once_are_cut_into_batches_that_all_share() -> None:
+    hub = Hub()
+    readers = [hub.open({"a"}) for _ in range(2)]
+    hub.publish([made(number) for number in range(1, 251)])
+    first, second = (reader.take_batches() for reader in readers)
+    assert [len(batch.events) for batch in first] == [100, 100, 50]
+    assert all(one is other for one, other in zip(first, second, strict=True))
