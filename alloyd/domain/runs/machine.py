@@ -361,8 +361,13 @@ def _find_first_failed(run: Run) -> str | None:
 
 
 def _failed_name(error: StepError | None) -> dict[str, Any]:
-    """What expressions see of a step that failed."""
-    return {"output": None, "state": "failed", "error": {"message": error.message if error else ""}}
+    """What expressions see of a step that failed, where the run goes on: the error as it is shown."""
+    known = error or StepError("failed", "")
+    return {
+        "output": None,
+        "state": "failed",
+        "error": {"code": known.code, "message": known.message, "details": known.details},
+    }
 
 
 def _settle(run: Run, key: str, now: int) -> None:

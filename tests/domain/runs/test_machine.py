@@ -430,7 +430,7 @@ def test_expressions_see_the_same_after_a_restart() -> None:
     assert played.restarted().run.names == played.run.names
     assert played.run.names["steps"] == {
         "ok": {"output": {"n": 1}, "state": "completed"},
-        "bad": {"output": None, "state": "failed", "error": {"message": "it broke"}},
+        "bad": {"output": None, "state": "failed", "error": {"code": "broken", "message": "it broke", "details": None}},
     }
 
 
