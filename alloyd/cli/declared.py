@@ -17,19 +17,22 @@ from alloyd.errors import Code
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 FILES_MAX: Final = 1000
 # In this order: what a later one names is there by then.
-KINDS: Final = ("Organization", "Workflow", "Schedule", "Webhook")
+KINDS: Final = ("Organization", "Workflow", "Integration", "Schedule", "Webhook")
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "Organization": frozenset({"slug", "name"}),
+    "Integration": frozenset({"slug", "name", "category", "icon_url", "description", "workflows"}),
     "Schedule": frozenset({"name", "workflow", "cron", "timezone", "misfire", "payload", "enabled"}),
     "Webhook": frozenset({"url", "events", "description", "enabled"}),
 }
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Integration": {"category": None, "icon_url": None, "description": None},
     "Schedule": {"timezone": "UTC", "misfire": "once", "payload": {}, "enabled": True},
     "Webhook": {"description": None, "enabled": True},
 }
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "Organization": ("slug", "name"),
     "Workflow": ("name",),
+    "Integration": ("slug", "name"),
     "Schedule": ("name", "workflow", "cron"),
     "Webhook": ("url", "events"),
 }
@@ -47,6 +50,7 @@ class Step:
     body: dict[str, Any] = field(default_factory=dict)
     difference: str = ""
     workflow: str | None = None  # by name: its id is known once the workflows are there
+    workflows: tuple[str, ...] | None = None  # the names of all that an integration is to have
     perhaps: bool = False  # only a secret could be another one
 
     @property
@@ -87,11 +91,18 @@ def _check_fields(document: Document, kind: str) -> None:
     known = _FIELDS.get(kind)
     for name in document.value:
         if known is not None and name not in known and name != "kind":
-            told = f"{document.place(name)}: {name}: a {kind} has no such member; it has {', '.join(sorted(known))}"
-            raise refused(Code.BAD_REQUEST, told)
+            told = f"{name}: {_article(kind)} {kind} has no such member; it has {', '.join(sorted(known))}"
+            raise refused(Code.BAD_REQUEST, f"{document.place(name)}: {told}")
     for name in _NEEDED[kind]:
         if document.value.get(name) in (None, ""):
-            raise refused(Code.BAD_REQUEST, f"{document.place()}: {name}: a {kind} needs it")
+            raise refused(Code.BAD_REQUEST, f"{document.place()}: {name}: {_article(kind)} {kind} needs it")
+    listed = document.value.get("workflows", []) if kind == "Integration" else []
+    if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
+        raise refused(Code.BAD_REQUEST, f"{document.place('workflows')}: workflows: a list of names is wanted")
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "IO" else "a"
 
 
 class Present:
@@ -115,6 +126,8 @@ class Present:
             return await self._plan_organization(document, value)
         if kind == "Workflow":
             return await self._plan_workflow(document, value)
+        if kind == "Integration":
+            return await self._plan_integration(document, value)
         if kind == "Schedule":
             return await self._plan_schedule(document, value)
         return await self._plan_webhook(document, value)
@@ -148,6 +161,27 @@ class Present:
                 return step
         created = _create(step, stem, value)
         created.difference = _difference(None, masked(value))
+        return created
+
+    async def _plan_integration(self, document: Document, value: dict[str, Any]) -> Step:
+        stem = "/v1/integrations"
+        wanted = {**_DEFAULTS["Integration"], **value}
+        listed = wanted.pop("workflows", None)
+        names = None if listed is None else tuple(dict.fromkeys(listed))
+        step = Step(document, "Integration", str(value["slug"]), workflows=names)
+        for there in await self.list_all(stem):
+            if there["slug"] == value["slug"]:
+                path = f"{stem}/{segment(there['id'])}"
+                now = {name: there[name] for name in wanted}
+                _change(step, path, now, wanted)
+                has = {one["name"] for one in await self._client.list_pages(f"{path}/workflows")}
+                if names is not None and has != set(names):
+                    step.method, step.path = "PATCH", path
+                    now, wanted = {**now, "workflows": sorted(has)}, {**wanted, "workflows": sorted(names)}
+                    step.difference = _difference(now, wanted)
+                return step
+        created = _create(step, stem, wanted)
+        created.difference = _difference(None, {**wanted, "workflows": list(names or ())})
         return created
 
     async def _plan_schedule(self, document: Document, value: dict[str, Any]) -> Step:

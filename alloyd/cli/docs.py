@@ -27,6 +27,7 @@ TOPICS: dict[str, tuple[str, str]] = {
     "jobs": ("jobs.md", "jobs: AI calls in the background, and their events"),
     "usage": ("usage.md", "usage, budgets and assets"),
     "providers": ("providers.md", "AI providers: configuration, routing, streams and money"),
+    "embedded": ("embedded.md", "end users, integrations, releases and installations"),
     "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
 }
 

@@ -83,6 +83,37 @@ CREATE TABLE budgets (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE connectors (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    name TEXT NOT NULL,           -- own-...; those that ship are no rows
+    definition TEXT NOT NULL,     -- JSON
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE credentials (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    end_user_id TEXT,             -- NULL: the organization's own
+    connector TEXT NOT NULL,      -- a connector's name
+    kind TEXT NOT NULL,           -- api_key, bearer, basic, oauth2
+    label TEXT NOT NULL,
+    settings TEXT NOT NULL,       -- JSON object: what is no secret, such as a shop's name
+    data TEXT NOT NULL,           -- sealed JSON object
+    key_id TEXT NOT NULL,         -- the key that data is sealed with
+    version INTEGER NOT NULL,     -- counts what data has been: a refresh replaces only what it began with
+    status TEXT NOT NULL,         -- ok, failed
+    fault TEXT,                   -- why it failed, without secrets
+    expires_at INTEGER,           -- of the access token; NULL: it does not, or nobody said
+    refreshable INTEGER NOT NULL, -- whether data has what gets a new access token
+    last_used_at INTEGER,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE end_user_purges (
     end_user_id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL,
@@ -231,6 +262,22 @@ CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE oauth_clients (
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    connector TEXT NOT NULL,
+    data TEXT NOT NULL,           -- sealed JSON object: client_id, client_secret
+    key_id TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, connector)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE oauth_states (
+    state_hash TEXT PRIMARY KEY,  -- SHA-256 of what the browser carries
+    org_id TEXT NOT NULL,
+    data TEXT NOT NULL,           -- sealed JSON object: the client, the PKCE verifier, what the credential will be
+    expires_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE object_leavings (
     place TEXT PRIMARY KEY,
@@ -555,6 +602,16 @@ CREATE INDEX audit_log_by_org ON audit_log (org_id, created_at);
 
 CREATE INDEX blobs_unused ON blobs (unused_at) WHERE unused_at IS NOT NULL;
 
+CREATE UNIQUE INDEX connectors_by_name ON connectors (org_id, name);
+
+CREATE INDEX credentials_by_connector ON credentials (org_id, connector, end_user_id, id);
+
+CREATE INDEX credentials_by_key ON credentials (key_id, id);
+
+CREATE UNIQUE INDEX credentials_by_label ON credentials (org_id, coalesce(end_user_id, ''), label);
+
+CREATE INDEX credentials_by_org ON credentials (org_id, id);
+
 CREATE INDEX end_users_by_age ON end_users (org_id, id) WHERE deleted_at IS NULL;
 
 CREATE UNIQUE INDEX end_users_by_username ON end_users (org_id, username) WHERE deleted_at IS NULL;
@@ -586,6 +643,8 @@ CREATE INDEX installations_by_workflow ON installations (org_id, workflow_id, id
 
 CREATE INDEX integration_workflows_by_workflow ON integration_workflows (org_id, workflow_id);
 
+CREATE INDEX integrations_by_slug ON integrations (slug);
+
 CREATE INDEX invitations_by_org ON invitations (org_id, id);
 
 CREATE INDEX invitations_by_time ON invitations (org_id, created_at);
@@ -595,6 +654,8 @@ CREATE INDEX invitations_pending ON invitations (org_id, email) WHERE state = 'p
 CREATE INDEX memberships_by_time ON memberships (org_id, created_at, user_id);
 
 CREATE INDEX memberships_by_user ON memberships (user_id);
+
+CREATE INDEX oauth_states_by_end ON oauth_states (expires_at);
 
 CREATE INDEX objects_by_backend ON objects (backend, id);
 

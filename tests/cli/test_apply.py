@@ -98,6 +98,49 @@ def test_a_folder_and_an_organization(alloyd, tmp_path):
     assert alloyd("org", "show", slug, "--json").json["name"] == "Second"
 
 
+APP = """\
+kind: Integration
+slug: shopify
+name: Shopify
+category: E-Commerce
+icon_url: https://assets.example.com/shopify.png
+workflows: [two, one]
+---
+{kind: Workflow, name: one, nodes: [{key: a, operation: workflow.noop}]}
+---
+{kind: Workflow, name: two, nodes: [{key: a, operation: workflow.noop}]}
+"""
+
+
+def test_an_integration_gets_its_workflows(alloyd, org, tmp_path):
+    at = ("--org", org)
+    file = tmp_path / "app.yaml"
+
+    def apply(text: str) -> str:
+        file.write_text(text)
+        dry = alloyd("apply", "-f", str(file), *at, "--dry-run").out
+        done = alloyd("apply", "-f", str(file), *at).out.splitlines()[-1]
+        result = done.rpartition(" ")[2]
+        assert ("unchanged" if result == "unchanged" else f"would be {result}") in dry
+        assert alloyd("apply", "-f", str(file), *at).out.splitlines()[-1] == "Integration shopify: unchanged"
+        return result
+
+    def shown() -> tuple[str | None, set[str]]:
+        found = alloyd("integration", "show", "shopify", *at, "--json").json
+        return found["category"], {each["name"] for each in found["workflows"]}
+
+    assert apply(APP) == "created"
+    assert shown() == ("E-Commerce", {"one", "two"})
+    assert apply(APP.replace("[two, one]", "[one]")) == "changed"
+    assert shown() == ("E-Commerce", {"one"})
+    bare = APP.replace("workflows: [two, one]\n", "")
+    assert apply(bare) == "unchanged"
+    assert apply(bare.replace("category: E-Commerce\n", "")) == "changed"
+    assert shown() == (None, {"one"})
+    assert apply(APP.replace("[two, one]", "[]")) == "changed"
+    assert shown() == ("E-Commerce", set())
+
+
 def test_a_secret_is_in_no_difference(alloyd, org, tmp_path):
     at = ("--org", org)
     file = tmp_path / "hook.yaml"
@@ -120,10 +163,16 @@ def test_a_secret_is_in_no_difference(alloyd, org, tmp_path):
     ("text", "told"),
     [
         (
-            "kind: Integration\nname: x\n",
-            "all.yaml:1: kind: one of Organization, Workflow, Schedule, Webhook is wanted",
+            "kind: Teammate\nname: x\n",
+            "all.yaml:1: kind: one of Organization, Workflow, Integration, Schedule, Webhook is wanted",
         ),
         ("name: x\n", "kind: one of"),
+        ("kind: Integration\nname: x\n", "all.yaml:1: slug: an Integration needs it"),
+        (
+            "kind: Integration\nslug: app\nname: x\nworkflows: [good, nobody]\n",
+            "all.yaml:4: workflows: there is no workflow 'nobody'",
+        ),
+        ("kind: Integration\nslug: app\nname: x\nworkflows: good\n", "all.yaml:4: workflows: a list of names"),
         ("kind: Schedule\nname: x\ncron: '* * * * *'\n", "all.yaml:1: workflow: a Schedule needs it"),
         (
             "kind: Schedule\nname: x\ncron: '* * * * *'\nworkflow: nobody\n",

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from alloyd.cli.client import Client
+from alloyd.cli.client import Client, segment
 from alloyd.cli.declared import Present, Step, read_declared
 from alloyd.cli.documents import Document
 from alloyd.cli.errors import Refused, Unsuccessful, refused
+from alloyd.cli.live.integration import path_of
 from alloyd.cli.live.workflow import find_workflow_id
 from alloyd.cli.offline import live
 from alloyd.cli.options import Command, json_option, org_option
@@ -24,11 +25,11 @@ from alloyd.errors import Code
 @json_option
 @live()
 async def command(client: Client, file: str, dry_run: bool, as_json: bool) -> None:
-    """Make organizations, workflows, schedules and webhooks as files declare them.
+    """Make organizations, workflows, integrations, schedules and webhooks as files declare them.
 
-    Each document has a `kind`: Organization, Workflow, Schedule or Webhook. What is there already is known by its slug,
-    its name, its name and workflow, its URL. Everything is checked before anything is changed; what is not declared
-    stays as it is.
+    Each document has a `kind`: Organization, Workflow, Integration, Schedule or Webhook. What is there already is known
+    by its slug, its name, its slug, its name and workflow, its URL. Everything is checked before anything is changed;
+    what is not declared stays as it is.
     """
     documents = read_declared(file)
     if await _report_faults(client, documents):
@@ -64,12 +65,15 @@ async def _report_faults(client: Client, documents: list[Document]) -> bool:
 
 
 def _check_workflows(steps: list[Step], known: set[str]) -> None:
-    """A schedule's workflow is there, or will be by then."""
+    """What a schedule or an integration names is there, or will be by then."""
     known = known | {step.name for step in steps if step.kind == "Workflow"}
     for step in steps:
-        if step.workflow is not None and step.workflow not in known:
-            place = step.document.place("workflow")
-            raise refused(Code.NOT_FOUND, f"{place}: workflow: there is no workflow {step.workflow!r}")
+        named = [("workflow", step.workflow)] if step.workflow is not None else []
+        named.extend(("workflows", name) for name in step.workflows or ())
+        for field, name in named:
+            if name not in known:
+                place = step.document.place(field)
+                raise refused(Code.NOT_FOUND, f"{place}: {field}: there is no workflow {name!r}")
 
 
 async def _take(client: Client, step: Step, *, dry_run: bool) -> dict[str, Any]:
@@ -82,7 +86,9 @@ async def _take(client: Client, step: Step, *, dry_run: bool) -> dict[str, Any]:
     if step.workflow is not None and step.method == "POST":
         body["workflow_id"] = await find_workflow_id(client, step.workflow)
     try:
-        done = await (client.patch if step.method == "PATCH" else client.post)(step.path, body)
+        done = await _send(client, step, body)
+        if step.workflows is not None:
+            await _set_workflows(client, path_of(done["id"]), step.workflows)
     except Refused as error:
         raise Refused(error.code, f"{step.document.place()}: {error.message}", error.details) from None
     told["id"] = done["id"]
@@ -91,3 +97,20 @@ async def _take(client: Client, step: Step, *, dry_run: bool) -> dict[str, Any]:
     if step.kind == "Webhook" and done.get("secret"):
         told["secret"] = done["secret"]
     return told
+
+
+async def _send(client: Client, step: Step, body: dict[str, Any]) -> Any:
+    if step.method != "PATCH":
+        return await client.post(step.path, body)
+    return await client.patch(step.path, body) if body else await client.get(step.path)
+
+
+async def _set_workflows(client: Client, path: str, names: tuple[str, ...]) -> None:
+    """Make the workflows of the integration at ``path`` those of ``names``."""
+    there = {one["name"]: one["workflow_id"] for one in await client.list_pages(f"{path}/workflows")}
+    for name in names:
+        if name not in there:
+            await client.post(f"{path}/workflows", {"workflow_id": await find_workflow_id(client, name)})
+    for name, workflow_id in there.items():
+        if name not in names:
+            await client.delete(f"{path}/workflows/{segment(workflow_id)}")
