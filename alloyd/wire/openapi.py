@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from alloyd.wire.paging import PageLimits, PageQuery
-from alloyd.wire.route import ANY_TYPE, OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET
+from alloyd.wire.route import ANY_TYPE, OPERATOR, PUBLIC, SIGNED_IN, WEBSOCKET, Route
 from alloyd.wire.surface import BoundRoute, Surface
 
 OPENAPI_VERSION = "3.1.0"
@@ -224,13 +224,19 @@ def _has_id(output: Any) -> bool:
     return "id" in _fields_of(output)
 
 
+def _needs_body(route: Route) -> bool:
+    """Whether the path alone does not say enough to ask for this."""
+    fields = msgspec.structs.fields(route.body) if _fields_of(route.body) else ()
+    return route.raw or any(one.required for one in fields)
+
+
 def _links_by_stem(bound_routes: Iterable[BoundRoute]) -> dict[str, dict[str, Any]]:
     """For each path whose POST makes something: what can be done next with the ``id`` in its answer."""
     found: dict[str, dict[str, Any]] = {}
     for bound in bound_routes:
         stem, by_id, _rest = bound.path.partition("/{id}")
         pointer = bound.surface.output_pointer
-        if by_id and pointer is not None and _PARAMETER.findall(bound.path) == ["id"]:
+        if by_id and pointer is not None and _PARAMETER.findall(bound.path) == ["id"] and not _needs_body(bound.route):
             name = _operation_id(bound)
             link = {"operationId": name, "parameters": {"id": f"$response.body#{pointer}/id"}}
             found.setdefault(stem, {})[name] = link

@@ -45,6 +45,12 @@ UNSAYABLE = (
     (r"POST /v1/api-keys", r"expires_at", "must be in the future"),
     (r"POST /v1/workflow-definitions", r"release", "a draft can't be released"),
     (r"POST /v1/workflow-definitions(/check)?", r"name", "no pattern says which characters can be printed"),
+    (r"GET /v1/events/(stream|ws)", r"kinds", "at most 50 of them, each of at most 100 characters"),
+    (r"GET /v1/(workflow-runs|jobs|dead-letters)", r"(created_)?(from|to)", "two names of one filter"),
+    (r"POST /v1/credentials(/.*)?", r"connector|kind|(data|settings)\b.*", "depends on the connector"),
+    (r"(POST|PUT) /(v1/end-users|20.*/users)(/.*)?", r"username", "whether a name is taken is a state"),
+    (r".* /20.*", r"userId|workflowId", "an empty text counts as none: some clients can't leave one out"),
+    (r"POST /20.*/run/event", r"event", "no pattern says which characters can be printed"),
     (r"GET /v1/events/ws", r"Upgrade", "the handshake is not OpenAPI's"),
 )
 

@@ -26,7 +26,14 @@ from alloyd.wire.route import Call, Route
 
 Category = Annotated[str, told(maxLength=CATEGORY_CHARS_MAX, pattern=OPTIONAL_LINE_PATTERN)]
 Description = Annotated[str, told(maxLength=DESCRIPTION_CHARS_MAX, pattern=OPTIONAL_LINE_PATTERN)]
-IconUrl = Annotated[str, told(format="uri", maxLength=ICON_URL_CHARS_MAX, description="An absolute http or https URL.")]
+IconUrl = Annotated[
+    str,
+    told(
+        anyOf=[{"format": "uri"}, {"maxLength": 0}],
+        maxLength=ICON_URL_CHARS_MAX,
+        description="An absolute http or https URL; an empty one is none.",
+    ),
+]
 
 
 class CreateIntegrationBody(msgspec.Struct, frozen=True, kw_only=True):
