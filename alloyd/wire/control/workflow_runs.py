@@ -18,7 +18,7 @@ from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.fields import IdempotencyKey
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, Pager
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import Call, FindOwner, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
 
@@ -246,6 +246,10 @@ def _step(step: StepView) -> StepBody:
 def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes_max: int) -> list[Route]:
     """The routes of runs."""
     handlers = RunRoutes(runs, streams, limits)
+    return [*_routes_of_all(handlers, payload_bytes_max), *_routes_of_one(handlers, runs.find_organization)]
+
+
+def _routes_of_all(handlers: RunRoutes, payload_bytes_max: int) -> list[Route]:
     stem = "/workflow-runs"
     return [
         Route(
@@ -270,47 +274,53 @@ def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes
             output=list[RunBody],
             statuses=(404,),
         ),
+    ]
+
+
+def _routes_of_one(handlers: RunRoutes, owner: FindOwner) -> list[Route]:
+    one = "/workflow-runs/{id}"
+    return [
         Route(
             "GET",
-            f"{stem}/{{id}}",
+            one,
             handlers.get_run,
             "run.read",
             "Show a run with its steps",
             output=RunDetailBody,
             statuses=(404,),
-            owner=runs.find_organization,
+            owner=owner,
         ),
         Route(
             "POST",
-            f"{stem}/{{id}}/start",
+            f"{one}/start",
             handlers.start_run,
             "workflow.run",
             "Start a pending run",
             output=RunDetailBody,
             status=202,
             statuses=(404, 409, 429, 503),
-            owner=runs.find_organization,
+            owner=owner,
         ),
         Route(
             "POST",
-            f"{stem}/{{id}}/cancel",
+            f"{one}/cancel",
             handlers.cancel_run,
             "run.cancel",
             "End a run now; running steps are interrupted, waiting ones skipped",
             output=RunDetailBody,
             status=202,
             statuses=(404, 409),
-            owner=runs.find_organization,
+            owner=owner,
         ),
         Route(
             "GET",
-            f"{stem}/{{id}}/events",
+            f"{one}/events",
             handlers.stream_events,
             "run.read",
             "A run's events as server-sent events: its history, then live, until it has ended",
             query=RunEventsQuery,
             streams=MEDIA_TYPE,
             statuses=(404, 429, 503),
-            owner=runs.find_organization,
+            owner=owner,
         ),
     ]
