@@ -86,7 +86,7 @@ async def test_nothing_is_left_in_memory(bench: Bench) -> None:
     assert bench.engine.queue.orgs() == []
     assert bench.engine._waiters == {}
     assert bench.engine.queue._known == set()
-    assert bench.runs._admission.coming == {}
+    assert bench.runs.admission.coming == {}
     assert bench.engine.ended_total == 300
 
 
