@@ -15,6 +15,11 @@ from alloyd.domain.authz.model import Subject, SubjectKind
 from alloyd.domain.authz.service import GrantService
 from alloyd.domain.backups.model import Places
 from alloyd.domain.backups.service import BackupService
+from alloyd.domain.connectors.service import ConnectorService
+from alloyd.domain.credentials.keeper import CredentialKeeper
+from alloyd.domain.credentials.oauth import OauthService
+from alloyd.domain.credentials.rotation import KeyRotation
+from alloyd.domain.credentials.service import CredentialService
 from alloyd.domain.embedded.purge import EndUserPurge
 from alloyd.domain.embedded.service import EmbeddedEvents, RunLogs
 from alloyd.domain.endusers.service import EndUserService
@@ -55,6 +60,7 @@ from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.domain.webhooks.worker import WebhookSender
 from alloyd.domain.workflows.releases import ReleaseService
+from alloyd.domain.workflows.resealing import resealer
 from alloyd.domain.workflows.secrets import DefinitionSecrets
 from alloyd.domain.workflows.service import WorkflowService, WorkflowSettings
 from alloyd.egress import EgressPolicy, Outbound
@@ -66,7 +72,7 @@ from alloyd.kit.clock import Clock
 from alloyd.kit.crypto import Sealer
 from alloyd.kit.ids import new_id
 from alloyd.process.datadir import DataDir
-from alloyd.process.keyring import Keyring
+from alloyd.process.keyring import Keyring, SealingKeys
 
 
 class Capabilities:
@@ -77,12 +83,13 @@ class Capabilities:
         self.data_dir = data_dir
         self.clock = clock
         self.instance_id = new_id()
+        self.sealing_keys: SealingKeys
         self.keyring: Keyring  # read while the data directory is brought up, before anything is built
 
     async def _build(self) -> None:
         """Make every capability, each after those it uses. Nothing runs yet, and nothing is written."""
         config, clock = self.live.current, self.clock
-        self.sealer = Sealer(self.keyring.secret("sealed secrets"))
+        self.sealer = Sealer(self.sealing_keys.first, self.sealing_keys.later)
         self.database = await Database.open(
             self.data_dir.database,
             clock,
@@ -106,6 +113,7 @@ class Capabilities:
         self.outbound = Outbound(EgressPolicy.parse(list(config.egress.allow)), settings.egress_limits(config))
         self._build_webhooks()
         self.gateway, self.provider_outbound = build_gateway(config, self.usage, clock)
+        self._build_connectors()
         self._build_workflows(config)
         self.backups = BackupService(
             self.database,
@@ -177,13 +185,23 @@ class Capabilities:
             self.database, self.hub, self.event_log, "webhooks", self.webhooks.wants, self.webhooks.make_deliveries
         )
 
+    def _build_connectors(self) -> None:
+        self.connectors = ConnectorService(self.database)
+        self.credentials = CredentialService(self.database, self.connectors, self.sealer, self.clock)
+        self.credential_keeper = CredentialKeeper(self.credentials, self.outbound)
+        self.oauth = OauthService(self.credentials, self.outbound)
+
     def _build_workflows(self, config: Config) -> None:
         engine = config.engine
         self.releases = ReleaseService(self.database)
+        definition_secrets = DefinitionSecrets(self.sealer, self.keyring.secret("definition fingerprints"))
         self.workflows = WorkflowService(
             self.database,
             WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
-            DefinitionSecrets(self.sealer, self.keyring.secret("definition fingerprints")),
+            definition_secrets,
+        )
+        self.key_rotation = KeyRotation(
+            self.database, self.sealer, self.sealing_keys, [self.webhooks.reseal_some, resealer(definition_secrets)]
         )
         self.engine = Engine(
             self.database,
@@ -197,6 +215,9 @@ class Capabilities:
                 webhooks=self.webhooks,
                 mailer=self.mailer,
                 gateway=self.gateway,
+                connectors=self.connectors,
+                credentials=self.credentials,
+                keeper=self.credential_keeper,
                 workflows=self.workflows,
                 call_depth_max=engine.call_depth_max,
                 foreach_items_max=engine.foreach_items_max,

@@ -19,6 +19,8 @@ from alloyd.wire.control import (
     assets,
     audit,
     authz,
+    connectors,
+    credentials,
     end_users,
     events,
     grants,
@@ -54,6 +56,7 @@ from alloyd.wire.objects.download import DownloadRoutes, download_routes, signed
 from alloyd.wire.objects.usage import usage_routes
 from alloyd.wire.openapi import build_document, render
 from alloyd.wire.operator import backups as operator_backups
+from alloyd.wire.operator import keys as operator_keys
 from alloyd.wire.operator import objects as operator_objects
 from alloyd.wire.operator import organizations as operator_organizations
 from alloyd.wire.operator import status as operator_status
@@ -144,7 +147,8 @@ class Doors(Capabilities):
                 *operator_tokens.routes(self.sessions),
                 *operator_storage.routes(self.storage),
                 *operator_objects.routes(self.objects, self.object_migration, self.page_limits),
-                *operator_backups.routes(self.backups),
+                *operator_backups.routes(self.backups, self.objects.count_in),
+                *operator_keys.routes(self.key_rotation),
                 *operator_status.routes(self.status),
             ],
             OperatorAuthenticator(self.orgs, "operator"),
@@ -221,6 +225,8 @@ class Doors(Capabilities):
             *installations.routes(self.installations, self.page_limits),
             *webhooks.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *webhook_deliveries.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
+            *connectors.routes(self.connectors),
+            *credentials.routes(self.credentials, self.oauth, self.clock, self.page_limits),
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
         ]
 
@@ -238,6 +244,8 @@ class Doors(Capabilities):
             "job": self.jobs.find_organization,
             "asset": self.assets.find_organization,
             "schedule": self.schedules.find_organization,
+            "connector": self.connectors.find_organization,
+            "credential": self.credentials.find_organization,
             "end_user": self.end_users.find_organization,
             "integration": self.integrations.find_organization,
             "installation": self.installations.find_organization,

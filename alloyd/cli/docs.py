@@ -28,6 +28,7 @@ TOPICS: dict[str, tuple[str, str]] = {
     "usage": ("usage.md", "usage, budgets and assets"),
     "providers": ("providers.md", "AI providers: configuration, routing, streams and money"),
     "embedded": ("embedded.md", "end users, integrations, releases and installations"),
+    "connectors": ("connectors.md", "connectors, credentials, OAuth 2 and the key that seals"),
     "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
 }
 

@@ -34,8 +34,10 @@ def action_of(bound: BoundRoute) -> str:
 
 
 def changes_something(bound: BoundRoute) -> bool:
-    """Whether requests to this route are on record when they succeed."""
-    return bound.route.mutates and bound.route.method not in _READING
+    """Whether requests to this route are on record when they succeed: a GET only where it has a name of its own there,
+    as the callback of OAuth 2."""
+    reads = bound.route.method in _READING and bound.route.audit_as is None
+    return bound.route.mutates and not reads
 
 
 def stamping(bound: BoundRoute) -> Handler:

@@ -45,3 +45,17 @@ def test_what_was_never_sealed_is_refused(text: str) -> None:
 def test_keys_of_purposes_differ() -> None:
     assert derive_key(KEY, "a") != derive_key(KEY, "b")
     assert derive_key(KEY, "a") == derive_key(KEY, "a") != KEY
+
+
+def test_a_newer_key_seals_and_the_older_ones_open() -> None:
+    first, second = Sealer(KEY), Sealer(KEY, {"2": bytes(32)})
+    old = first.seal(b"secret", "a")
+    assert second.unseal(old, "a") == b"secret"
+    fresh = second.reseal(old, "a")
+    assert fresh is not None
+    assert fresh.startswith("s2:2:")
+    assert second.unseal(fresh, "a") == b"secret"
+    assert second.reseal(fresh, "a") is None
+    for sealer, text in ((first, fresh), (second, fresh.replace("s2:2:", "s2:3:")), (second, "s1:" + fresh[5:])):
+        with pytest.raises(UnsealError):
+            sealer.unseal(text, "a")

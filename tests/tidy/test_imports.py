@@ -48,7 +48,9 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "storage": {"orgs", "idempotency"},
     "webhooks": {"orgs", "idempotency"},
     "hooks": {"orgs", "runs", "workflows", "idempotency"},
-    "operations": {"providers", "storage", "webhooks"},
+    "connectors": {"orgs", "idempotency"},
+    "credentials": {"connectors", "orgs", "idempotency"},
+    "operations": {"connectors", "credentials", "providers", "storage", "webhooks"},
     "providers": {"usage"},
     "workflows": {"operations", "idempotency"},
     "retention": {"audit", "runs", "idempotency", "usage", "webhooks"},
@@ -74,6 +76,8 @@ MORE_DOORS: Mapping[str, set[str]] = {
     "embedded": {"purge"},
     "runs": {"retention", "retries", "event_waits", "end_users"},
     "users": {"members"},
+    "connectors": {"catalogue", "paging", "request"},
+    "credentials": {"keeper"},
 }
 
 CONTRACTS = {

@@ -13,7 +13,10 @@ OPEN = {
     ("alloyd.wire.system.health", "'/readyz'"),
     ("alloyd.wire.system.app", "'/openapi.json'"),
     ("alloyd.wire.control.hooks", "'/hooks/{workflow_id}'"),  # the signature is the credential
+    ("alloyd.wire.control.credentials", "'/credentials/oauth/callback'"),  # the state is the credential
     ("alloyd.wire.control.sessions", "'/auth/token'"),  # the password is the credential; throttled
+    ("alloyd.wire.objects.download", "'/download'"),  # the key is the credential; misses are throttled
+    ("alloyd.wire.objects.download", "'/{key:.+}'"),  # the signature is the credential
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 

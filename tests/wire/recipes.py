@@ -13,6 +13,7 @@ import aiohttp
 from alloyd.events.model import Story
 from alloyd.kit.signatures import signature_header
 from tests.app import Served
+from tests.connectors import OWN_CONNECTOR
 from tests.people import PASSWORD, Person, sign_in
 
 NOOP = {"key": "a", "operation": "workflow.noop"}
@@ -289,7 +290,29 @@ async def _asset(kitchen: Kitchen) -> str:
         return str(json.loads(await response.text())["data"]["id"])
 
 
+async def _credential(kitchen: Kitchen) -> str:
+    body = {"connector": "github", "kind": "bearer", "data": {"token": "secret-token"}, "label": kitchen.name("hub")}
+    return await kitchen.make("/credentials", body)
+
+
+async def _connector(kitchen: Kitchen) -> str:
+    name = f"own-{kitchen.name('app')}"
+    return await kitchen.make("/connectors", {"definition": OWN_CONNECTOR | {"name": name}})
+
+
 RECIPES: dict[str, Recipe] = {
+    "POST /v1/connectors": to("/v1/connectors", {"definition": OWN_CONNECTOR}),
+    "DELETE /v1/connectors/{id}": by_id("/v1/connectors/{}", _connector),
+    "POST /v1/credentials": to(
+        "/v1/credentials", {"connector": "github", "kind": "bearer", "data": {"token": "secret-token"}}
+    ),
+    "PATCH /v1/credentials/{id}": by_id("/v1/credentials/{}", _credential, {"label": "another"}),
+    "DELETE /v1/credentials/{id}": by_id("/v1/credentials/{}", _credential),
+    "POST /v1/credentials/oauth/start": to(
+        "/v1/credentials/oauth/start",
+        {"connector": "github", "client_id": "c", "client_secret": "s", "redirect_uri": "https://app.example/back"},
+    ),
+    "POST /operator/sealing-key/rotate": to("/operator/sealing-key/rotate", {}),
     "POST /api/private/storage/upload": _upload,
     "DELETE /api/private/storage/file": _delete_file,
     "POST /api/private/storage/folder": to("/api/private/storage/folder", {"name": "made"}),
@@ -377,5 +400,6 @@ RECIPES: dict[str, Recipe] = {
 
 # What is not tried here, and where it is or why not.
 ELSEWHERE: dict[str, str] = {
+    "GET /v1/credentials/oauth/callback": "needs another system's token endpoint: tests/wire/control/test_oauth.py",
     "POST /v1/jobs/{id}/cancel": "echo's jobs have ended by then; it is the run's cancelling, which is tried",
 }

@@ -27,6 +27,7 @@ from alloyd.domain.credentials.tokens import ask
 from alloyd.egress import EgressError, Outbound
 from alloyd.egress.hosts import parse_target
 from alloyd.errors import AlloydError, Code, bad_request, conflict
+from alloyd.events.model import Event
 from alloyd.kit.ids import random_token
 from alloyd.principal import Principal, system_principal
 
@@ -65,7 +66,8 @@ class OauthService:
         """``(authorize_url, state, expires_at)``; the state is used once and its time is short.
 
         A client that is given is remembered, sealed, as the organization's for this connector. Raises ``bad_request``
-        (connector, client_id, redirect_uri, ...), ``conflict`` when a thousand are under way.
+        (connector, client_id, redirect_uri, ...), ``conflict`` when a thousand are under way. Emits
+        ``credential.oauth_started``.
         """
         service = self._credentials
         try:
@@ -99,6 +101,8 @@ class OauthService:
             if is_new:
                 store.put_client(tx, org_id, connector.name, sealed_client, key_id)
             store.insert_state(tx, digest, org_id, sealed, expires_at)
+            payload = {"connector": connector.name, "end_user_id": asked.end_user_id}
+            tx.emit(Event(org_id, "credential.oauth_started", connector.id, payload))
 
         await service.database.write(write)
         return _authorize_url(auth, kept, asked.scopes, state), state, expires_at

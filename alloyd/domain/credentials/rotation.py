@@ -78,12 +78,18 @@ class KeyRotation:
                 while after is not None:
                     after = await self._database.write(_step(reseal, after))
             self._files.keep_only(key_id)
-            await self._remember()
+            await self._remember(key_id)
             return Rotated(key_id, count)
 
-    async def _remember(self) -> None:
+    async def _remember(self, changed_to: str | None = None) -> None:
         known = msgspec.json.encode(self._files.fingerprints()).decode()
-        await self._database.write(lambda tx: set_meta(tx, SEALING_KEYS, known))
+
+        def write(tx: Tx) -> None:
+            set_meta(tx, SEALING_KEYS, known)
+            if changed_to is not None:
+                tx.audit(f"sealing_key:{changed_to}", action="sealing_key.rotate")
+
+        await self._database.write(write)
 
     def _reseal_some(self, tx: Tx) -> int:
         sealer = self._sealer

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from alloyd.domain.connectors.service import ConnectorService
+from alloyd.domain.credentials.keeper import CredentialKeeper
+from alloyd.domain.credentials.service import CredentialService
 from alloyd.domain.providers.service import Gateway
 from alloyd.domain.webhooks.model import Destination
 from alloyd.egress import Outbound
@@ -223,6 +226,9 @@ class Services:
     webhooks: StepWebhooks | None = None
     mailer: Mailer | None = None
     gateway: Gateway | None = None
+    connectors: ConnectorService | None = None
+    credentials: CredentialService | None = None
+    keeper: CredentialKeeper | None = None
     objects: StepObjects | None = None
     object_bytes_max: int | None = None  # what a step's output may have that becomes an object
 

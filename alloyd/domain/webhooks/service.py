@@ -188,6 +188,18 @@ class WebhookService:
         while await self._database.write(lambda tx: store.cancel_pending(tx, org_id, webhook_id, CANCELLED_PER_WRITE)):
             continue
 
+    def reseal_some(self, tx: Tx, after_id: str, limit: int) -> str | None:
+        """For a change of the key: seal the secrets of some webhooks anew; the id to go on after, None at the end."""
+        found = store.list_after(tx.conn, after_id, limit)
+        for webhook in found:
+            about = seal_about(webhook.org_id, webhook.id)
+            secret = self._sealer.reseal(webhook.secret, about)
+            former = None if webhook.former_secret is None else self._sealer.reseal(webhook.former_secret, about)
+            if secret is not None or former is not None:
+                fresh = replace(webhook, secret=secret or webhook.secret, former_secret=former or webhook.former_secret)
+                store.update(tx, fresh)
+        return found[-1].id if found else None
+
     # -- showing ---------------------------------------------------------------------------------------------------
 
     async def get(self, principal: Principal, webhook_id: str) -> Webhook:

@@ -122,6 +122,11 @@ def list_enabled(conn: sqlite3.Connection, org_id: str) -> list[Webhook]:
     return [_webhook(row) for row in conn.execute(_WEBHOOK + "WHERE org_id = ? AND enabled = 1", (org_id,))]
 
 
+def list_after(conn: sqlite3.Connection, after_id: str, limit: int) -> list[Webhook]:
+    """Webhooks of everybody with ids above ``after_id``: for a change of the key that seals."""
+    return [_webhook(row) for row in conn.execute(_WEBHOOK + "WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))]
+
+
 # -- deliveries ----------------------------------------------------------------------------------------------------
 
 

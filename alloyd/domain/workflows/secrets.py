@@ -73,6 +73,17 @@ class DefinitionSecrets:
         """A stored definition with its secrets in the clear: to be run, never to be shown."""
         return _replaced(definition, lambda place, text: self._open(text, _about(org_id, workflow_id, place)))
 
+    def reseal(self, definition: dict[str, Any], org_id: str, workflow_id: str) -> dict[str, Any]:
+        """A stored definition with its secrets under the newest key; those it has already stay as they are."""
+
+        def fresh(place: str, text: str) -> str:
+            if not text.startswith(_SEALED):
+                return text
+            sealed = self._sealer.reseal(text.removeprefix(_SEALED), _about(org_id, workflow_id, place))
+            return text if sealed is None else _SEALED + sealed
+
+        return _replaced(definition, fresh)
+
     def _open(self, text: str, about: str) -> str:
         if not text.startswith(_SEALED):
             return text  # stored before its place was one for secrets

@@ -102,6 +102,27 @@ def find_version(conn: sqlite3.Connection, org_id: str, workflow_id: str, versio
     return _version(row) if row else None
 
 
+def list_versions_after(conn: sqlite3.Connection, workflow_id: str, number: int, limit: int) -> list[WorkflowVersion]:
+    """Versions of everybody behind that one, in the order of the table: for a change of the key that seals."""
+    rows = conn.execute(
+        "SELECT w.id, w.org_id, w.name, w.latest_version, w.published_version, w.created_at, w.updated_at, "
+        "v.version, v.definition, v.digest, v.created_by, v.created_at, v.published_at "
+        "FROM workflow_versions v JOIN workflows w ON w.id = v.workflow_id "
+        "WHERE (v.workflow_id, v.version) > (?, ?) ORDER BY v.workflow_id, v.version LIMIT ?",
+        (workflow_id, number, limit),
+    )
+    return [_version(row) for row in rows]
+
+
+def replace_definition(tx: Tx, org_id: str, workflow_id: str, number: int, definition: dict[str, Any]) -> None:
+    """Write a version's definition with the same content, whose secrets are sealed anew."""
+    tx.execute(
+        "UPDATE workflow_versions SET definition = CAST(? AS TEXT) "
+        "WHERE workflow_id = ? AND version = ? AND org_id = ?",
+        (msgspec.json.encode(definition), workflow_id, number, org_id),
+    )
+
+
 def find_published_anywhere(conn: sqlite3.Connection, workflow_id: str) -> WorkflowVersion | None:
     """The newest published content of a workflow, whosever it is: an incoming webhook names nobody."""
     row = conn.execute(

@@ -160,6 +160,16 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "GetInstallation GET /installations/{id}",
             "UpdateInstallation PATCH /installations/{id}",
             "DeleteInstallation DELETE /installations/{id}",
+            "SaveConnector POST /connectors",
+            "ListConnectors GET /connectors",
+            "GetConnector GET /connectors/{id}",
+            "DeleteConnector DELETE /connectors/{id}",
+            "CreateCredential POST /credentials",
+            "ListCredentials GET /credentials",
+            "GetCredential GET /credentials/{id}",
+            "UpdateCredential PATCH /credentials/{id}",
+            "DeleteCredential DELETE /credentials/{id}",
+            "StartOauth POST /credentials/oauth/start",
         ),
         "JobsService": _methods(
             "CreateJob POST /jobs",
@@ -215,6 +225,7 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("GET", "/assets/{id}"): "bytes of any size go over HTTP",
         ("DELETE", "/dead-letters/{id}"): "the same as DiscardDeadLetter",
         ("GET", "/organizations/{id}/usage/records.csv"): "a text for spreadsheets; ListUsageRecords has the same",
+        ("GET", "/credentials/oauth/callback"): "a browser comes back to it",
         ("POST", "/hooks/{workflow_id}"): "other systems' own way to call, signed over their bytes",
     }
 )

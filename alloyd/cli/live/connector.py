@@ -1,0 +1,54 @@
+"""`alloyd connector`: what workflows can ask other applications for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from alloyd.cli.client import Client, segment
+from alloyd.cli.offline import live
+from alloyd.cli.options import Group, json_option, org_option
+from alloyd.cli.output import hint, print_fields, print_json, print_table
+
+STEM: Final = "/v1/connectors"
+
+group = Group("connector", help="Connectors: actions of other applications.", example="alloyd connector show slack")
+
+
+@group.command("list", example="alloyd connector list")
+@org_option
+@json_option
+@live()
+async def list_connectors(client: Client, as_json: bool) -> None:
+    """List the connectors that come with alloyd, then the organization's own."""
+    found = await client.get(STEM)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one["name"], one["title"], ",".join(one["auth"]), str(len(one["actions"]))) for one in found]
+    print_table(("NAME", "TITLE", "CREDENTIALS", "ACTIONS"), rows)
+
+
+@group.command("show", example="alloyd connector show slack")
+@click.argument("connector")
+@org_option
+@json_option
+@live()
+async def show_connector(client: Client, connector: str, as_json: bool) -> None:
+    """Show a connector by its name or id, with what its actions take (* is required)."""
+    found = await client.get(f"{STEM}/{segment(connector)}")
+    if as_json:
+        print_json(found)
+        return
+    fields = {name: found[name] for name in ("id", "name", "title", "reference", "base_url")}
+    print_fields(fields | {"auth": ", ".join(found["auth"]), "settings": ", ".join(found["settings"])})
+    hint("")
+    print_table(("ACTION", "REQUEST", "PARAMS"), [_row(action) for action in found["action_schemas"]])
+
+
+def _row(action: dict[str, object]) -> tuple[str, str, str]:
+    schema = action["params"]
+    assert isinstance(schema, dict)
+    names = [f"{name}*" if name in schema["required"] else name for name in schema["properties"]]
+    return str(action["key"]), f"{action['method']} {action['path']}", ", ".join(names)
