@@ -33,5 +33,7 @@ async def command(client: Client, file: str, verify: bool, as_json: bool) -> Non
     checked = ", read again and whole" if made["verified"] else ""
     say(f"{made['path']}: {format_bytes(made['size_bytes'])}, {made['files']} files{checked}")
     say(f"SHA-256 {made['sha256']}")
+    if made["objects_elsewhere"]:
+        hint(f"{made['objects_elsewhere']} objects lie in the object store, and are not in the backup")
     for blob_id in made["damaged"]:
         hint(f"content {blob_id} was damaged on the disk already, and is not in the backup")

@@ -23,23 +23,30 @@ def list_blobs(conn: sqlite3.Connection) -> Iterator[tuple[str, int, str]]:
 
 
 def find_file_without_blob(conn: sqlite3.Connection) -> str | None:
-    """The id of a file or asset whose content has no row, or one that the sweeper may take; None when all is well."""
+    """The id of a file, asset or object whose content has no row, or one that the sweeper may take; None for none."""
     row = conn.execute(
         "SELECT node.id FROM storage_nodes AS node LEFT JOIN blobs ON blobs.id = node.blob_id "
         "AND blobs.org_id = node.org_id WHERE node.is_file = 1 AND (blobs.id IS NULL OR blobs.unused_at IS NOT NULL) "
         "LIMIT 1"
     ).fetchone()
-    if row is None and _has_assets(conn):
+    if row is None and _has(conn, "assets"):
         row = conn.execute(
             "SELECT asset.id FROM assets AS asset LEFT JOIN blobs ON blobs.id = asset.blob_id "
             "AND blobs.org_id = asset.org_id WHERE blobs.id IS NULL OR blobs.unused_at IS NOT NULL LIMIT 1"
         ).fetchone()
+    if row is None and _has(conn, "objects"):
+        row = conn.execute(
+            "SELECT object.id FROM objects AS object LEFT JOIN blobs ON blobs.id = object.place "
+            "AND blobs.org_id = object.org_id WHERE object.backend = 'local' "
+            "AND (blobs.id IS NULL OR blobs.unused_at IS NOT NULL) LIMIT 1"
+        ).fetchone()
     return None if row is None else row[0]
 
 
-def _has_assets(conn: sqlite3.Connection) -> bool:
-    """Backups of older programs have no such table."""
-    return conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'assets'").fetchone() is not None
+def _has(conn: sqlite3.Connection, table: str) -> bool:
+    """Backups of older programs lack what came later."""
+    row = conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
+    return row is not None
 
 
 def set_note(tx: Tx, name: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,14 @@ class BackupBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     verify: bool = False
 
 
+CountElsewhere = Callable[[str], Awaitable[tuple[int, int]]]
+
+
 class BackupJson(msgspec.Struct, frozen=True, kw_only=True):
-    """The archive: its bytes and SHA-256, and what is in it. ``damaged`` contents were so on the disk already."""
+    """The archive: its bytes and SHA-256, and what is in it. ``damaged`` contents were so on the disk already.
+
+    ``objects_elsewhere`` lie in the object store, which has to be backed up by itself.
+    """
 
     path: str
     size_bytes: int
@@ -30,6 +37,7 @@ class BackupJson(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     keys: int
     damaged: list[str]
+    objects_elsewhere: int
     schema_version: int
     alloyd_version: str
     created_at: str
@@ -39,8 +47,9 @@ class BackupJson(msgspec.Struct, frozen=True, kw_only=True):
 class Backups:
     """The handler of `/operator/backup`."""
 
-    def __init__(self, backups: BackupService) -> None:
+    def __init__(self, backups: BackupService, count_elsewhere: CountElsewhere) -> None:
         self._backups = backups
+        self._count_elsewhere = count_elsewhere
 
     async def post_backup(self, call: Call) -> BackupJson:
         """`alloyd backup`."""
@@ -58,6 +67,7 @@ class Backups:
             files=manifest.files,
             keys=manifest.keys,
             damaged=manifest.damaged,
+            objects_elsewhere=(await self._count_elsewhere("s3"))[0],
             schema_version=manifest.schema_version,
             alloyd_version=manifest.alloyd_version,
             created_at=rfc3339(manifest.created_at),
@@ -65,9 +75,9 @@ class Backups:
         )
 
 
-def routes(backups: BackupService) -> list[Route]:
-    """The routes of this file."""
-    api = Backups(backups)
+def routes(backups: BackupService, count_elsewhere: CountElsewhere) -> list[Route]:
+    """The routes of this file. ``count_elsewhere("s3")`` gives the objects in the bucket, and their bytes."""
+    api = Backups(backups, count_elsewhere)
     return [
         Route(
             "POST",
