@@ -50,7 +50,7 @@ UNSAYABLE = (
     (r"POST /v1/credentials(/.*)?", r"connector|kind|(data|settings)\b.*", "depends on the connector"),
     (r"(POST|PUT) /(v1/end-users|20.*/users)(/.*)?", r"username", "whether a name is taken is a state"),
     (r".* /20.*", r"userId|workflowId", "an empty text counts as none: some clients can't leave one out"),
-    (r"POST /20.*/run/event", r"event", "no pattern says which characters can be printed"),
+    (r"POST /20.*/run/event", r"event|data", "no pattern says which characters can be printed, or which text is JSON"),
     (r"GET /v1/events/ws", r"Upgrade", "the handshake is not OpenAPI's"),
 )
 
