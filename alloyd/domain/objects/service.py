@@ -97,7 +97,7 @@ class ObjectService:
                 tx.now,
             )
             store.insert_object(tx, stored)
-            tx.emit(Event(org_id, "object.created", stored.id, _told(stored)))
+            tx.emit(Event(org_id, "object.created", stored.id, _told(stored), run_id=stored.run_id))
             return stored
 
         bytes_max = new.bytes_max or self.settings.output_bytes_max
