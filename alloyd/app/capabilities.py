@@ -252,6 +252,7 @@ class Capabilities:
     def _build_embedded(self) -> None:
         ttl_s = self.live.current.embedded.token_ttl_s
         self.end_users = EndUserService(self.database, self.clock, self.keyring.secret("embedded jwt"), ttl_s)
+        self.end_users.on_delete(self.credentials.end_of_end_user)
         self.integrations = IntegrationService(self.database, self.workflows)
         self.installations = InstallationService(self.database, self.end_users, self.workflows)
         self.embedded_events = EmbeddedEvents(

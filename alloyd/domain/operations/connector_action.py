@@ -66,10 +66,9 @@ async def execute(ctx: StepContext, config: ConnectorConfig) -> Done:
 async def _credential(ctx: StepContext, config: ConnectorConfig, connector: Connector) -> Presented:
     assert ctx.services.credentials is not None
     named = None if isinstance(config.credential, UnsetType) else config.credential
-    end_user_id: str | None = getattr(ctx, "end_user_id", None)
     with service_faults("credential"):
         try:
-            one = await ctx.services.credentials.choose(ctx.principal, connector.name, named, end_user_id)
+            one = await ctx.services.credentials.choose(ctx.principal, connector.name, named, ctx.end_user_id)
             assert ctx.services.keeper is not None
             return await ctx.services.keeper.present(connector, one)
         except RefreshError as error:

@@ -18,7 +18,7 @@ PURE = {
 }  # fmt: skip
 WITH_EFFECTS = {
     "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "workflow.call", "workflow.foreach",
-    "workflow.wait_event", "http.request", "webhook.send", "email.send",
+    "workflow.wait_event", "http.request", "connector.action", "webhook.send", "email.send",
     "storage.read", "storage.write", "storage.list", "storage.delete", "storage.put_object",
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ def test_each_is_whole(operation: manual.Operation) -> None:
     assert operation.summary.endswith(".")
     assert operation.expressions <= set(operation.config.__struct_encode_fields__)
     module = operation.config.__module__.rpartition(".")[2]
-    home = "http_request" if module == "http_config" else module
+    home = {"http_config": "http_request", "connector_config": "connector_action"}.get(module, module)
     assert home == operation.name.replace(".", "_")
 
 

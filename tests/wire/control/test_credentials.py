@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from alloyd.config.model import EgressConfig
+from alloyd.errors import AlloydError
 from tests.app import Served, open_app
 from tests.connectors import ITEMS, OWN_CONNECTOR, AppServer, open_app_server, same
 
@@ -318,3 +319,19 @@ async def test_a_repeat_makes_one(served: Served) -> None:
     body = {"connector": "slack", "kind": "bearer", "data": {"token": "abcdefgh"}, "idempotency_key": "k"}
     first = await served.data("POST", "/credentials", body, 201)
     assert await served.data("POST", "/credentials", body, 201) == first
+
+
+async def test_an_end_users_run_uses_their_own(served: Served, server: AppServer) -> None:
+    await connect(served, server, label="Ours")
+    body = {"connector": "own-app", "kind": "api_key", "label": "Theirs", "end_user_id": "usr_1"}
+    await served.data("POST", "/credentials", body | {"data": {"api_key": "key-of-an-end-user"}}, 201)
+    principal, service = await served.principal(), served.app.credentials
+    assert (await service.choose(principal, "own-app", None, "usr_1")).label == "Theirs"
+    assert (await service.choose(principal, "own-app", None, "usr_2")).label == "Ours"
+    assert (await service.choose(principal, "own-app", "Ours", "usr_1")).label == "Ours"
+    with pytest.raises(AlloydError, match="not"):
+        await service.choose(principal, "own-app", "Theirs", "usr_2")
+    org_id = principal.org_id
+    await served.app.database.write(lambda tx: service.end_of_end_user(tx, org_id, "usr_1"))
+    assert [one["label"] for one in await served.data("GET", "/credentials")] == ["Ours"]
+    assert (await served.kinds()).count("credential.deleted") == 1
