@@ -9,6 +9,8 @@ from alloyd.config import Config, load_config
 from alloyd.config.contradictions import contradictions
 from alloyd.config.docs import DOCS_FILE, EXAMPLE_FILE, render_config_docs, render_example, write_files
 from alloyd.config.fields import Field, fields_of
+from alloyd.config.objects import ObjectsConfig
+from alloyd.config.secret import Secret
 
 FIELDS = [field for names in fields_of(Config).values() for field in names.values()]
 
@@ -77,3 +79,22 @@ def test_writing_the_files_writes_both(tmp_path, monkeypatch) -> None:
     write_files()
     assert (tmp_path / "example.yaml").read_text(encoding="utf-8") == render_example()
     assert (tmp_path / "docs" / "config.md").read_text(encoding="utf-8") == render_config_docs()
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ({"backend": "s3"}, [("objects.backend", "objects.s3_bucket")]),
+        ({"s3_bucket": "b"}, []),
+        ({"backend": "s3", "s3_bucket": "b"}, []),
+        ({"s3_access_key": "a"}, [("objects.s3_access_key", "objects.s3_secret_key")]),
+        ({"s3_secret_key": Secret("s")}, [("objects.s3_access_key", "objects.s3_secret_key")]),
+        ({"s3_access_key": "a", "s3_secret_key": Secret("s")}, []),
+        ({"s3_endpoint": "http://s3"}, [("objects.s3_endpoint", "objects.s3_allow_http")]),
+        ({"s3_endpoint": "http://s3", "s3_allow_http": True}, []),
+        ({"s3_endpoint": "https://s3"}, []),
+    ],
+)
+def test_settings_of_objects_that_contradict_each_other(given, keys):
+    found = contradictions(Config(objects=ObjectsConfig(**given)))
+    assert [fault[0] for fault in found] == keys
