@@ -83,7 +83,7 @@ class StartOauthBody(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What the other side's page adds to the redirect."""
 
-    state: Annotated[str, told(maxLength=200)] = ""
+    state: Annotated[str, told(maxLength=200)]
     code: Annotated[str, told(maxLength=CODE_CHARS_MAX)] | None = None
     error: str | None = None
 

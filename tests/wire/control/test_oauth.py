@@ -95,6 +95,7 @@ async def test_the_client_is_remembered_for_its_organization(served: Served, ser
 
 
 async def test_states_end(served: Served, server: AppServer) -> None:
+    assert (await served.ask("GET", "/credentials/oauth/callback?code=x", key=None))[0] == 400
     for state in ("", "nope", "x" * 5000):
         assert (await come_back(served, state))[0] == 401
     state, _asked = await start(served, **CLIENT)
