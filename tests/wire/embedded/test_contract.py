@@ -80,25 +80,24 @@ async def test_an_example_is_answered_as_it_says(room: Room, name: str, by: str)
         assert answer.body == {next(iter(example)): []}
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
-async def test_without_a_key_it_is_401(room: Room, name: str) -> None:
-    operation = OPERATIONS[name]
-    path = re.sub(r"\{\w+\}", "x", operation.path)
-    answer = await room.ask(operation.method, path, b"{not json", key=None)
-    assert answer.status == 401
+async def test_without_a_key_it_is_401(room: Room) -> None:
+    for operation in OPERATIONS.values():
+        path = re.sub(r"\{\w+\}", "x", operation.path)
+        answer = await room.ask(operation.method, path, b"{not json", key=None)
+        assert answer.status == 401
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
-async def test_an_unknown_user_or_workflow_is_404(room: Room, name: str) -> None:
-    operation, ids = OPERATIONS[name], await _stage(room)
-    if name == "createUser":
-        return
-    for missing in ids:
-        if f"{{{missing}}}" == "" or missing not in str(operation.told):
-            continue
-        there = {**ids, missing: "nowhere"}
-        answer = await room.ask(operation.method, _path(operation, there), _with_ids(operation.request, there))
-        assert answer.status == 404, (missing, answer)
+async def test_an_unknown_user_or_workflow_is_404(room: Room) -> None:
+    ids, tried = await _stage(room), 0
+    for operation in OPERATIONS.values():
+        for missing in ids:
+            if operation.id == "createUser" or missing not in str(operation.told):
+                continue
+            tried += 1
+            there = {**ids, missing: "nowhere"}
+            answer = await room.ask(operation.method, _path(operation, there), _with_ids(operation.request, there))
+            assert answer.status == 404, (missing, answer)
+    assert tried == 14
 
 
 BAD_BODIES: list[tuple[str, Any]] = [
@@ -124,16 +123,15 @@ BAD_BODIES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "body"), BAD_BODIES)
-async def test_a_bad_body_is_400_and_names_what_is_wrong(room: Room, name: str, body: Any) -> None:
-    operation, ids = OPERATIONS[name], await _stage(room)
-    if isinstance(body, dict):
-        body = _with_ids(body, ids)
-    headers = {"Content-Type": "application/json"}
-    answer = await room.ask(operation.method, _path(operation, ids), body, headers=headers)
-    assert answer.status == 400, answer
-    assert ":" in answer.body["message"]
-    assert "full_name" not in answer.body["message"]
+async def test_a_bad_body_is_400_and_names_what_is_wrong(room: Room) -> None:
+    ids, headers = await _stage(room), {"Content-Type": "application/json"}
+    for name, body in BAD_BODIES:
+        operation = OPERATIONS[name]
+        given = _with_ids(body, ids) if isinstance(body, dict) else body
+        answer = await room.ask(operation.method, _path(operation, ids), given, headers=headers)
+        assert answer.status == 400, (name, body, answer)
+        assert ":" in answer.body["message"]
+        assert "full_name" not in answer.body["message"]
 
 
 async def test_a_username_is_unique_in_its_organization(room: Room) -> None:

@@ -46,14 +46,14 @@ async def test_slashes_with_a_body(room: Room) -> None:
     assert made["username"] == "jane"
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_usernames_in_paths_are_decoded_once(room: Room, name: str) -> None:
-    user = await room.user(name)
-    for escaped in {quote(name, safe=""), quote(name, safe="@+").replace("/", "%2F")}:
-        if name == "." and escaped == ".":
-            continue  # which is no name in a path
-        found = await room.good("GET", f"/users/{escaped}")
-        assert (found["userId"], found["username"]) == (user, name)
+async def test_usernames_in_paths_are_decoded_once(room: Room) -> None:
+    for name in NAMES:
+        user = await room.user(name)
+        for escaped in {quote(name, safe=""), quote(name, safe="@+").replace("/", "%2F")}:
+            if name == "." and escaped == ".":
+                continue  # which is no name in a path
+            found = await room.good("GET", f"/users/{escaped}")
+            assert (found["userId"], found["username"]) == (user, name)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
