@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from alloyd.errors import bad_request
-from alloyd.wire.fields import told
+from alloyd.wire.fields import NameOrNone, told
 
 Time = Annotated[str, told(format="date-time")]
 Uri = Annotated[str, told(format="uri")]
@@ -116,14 +116,14 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``POST /users``."""
 
     username: str
-    full_name: str | None = None
+    full_name: NameOrNone | None = None
 
 
 class UserChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``PUT /users/{userId}``: what is left out stays."""
 
     username: str | UnsetType = UNSET
-    full_name: str | UnsetType | None = UNSET
+    full_name: NameOrNone | UnsetType | None = UNSET
 
 
 class WorkflowActionTold(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
