@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from alloyd.domain.endusers.model import FULL_NAME_CHARS_MAX
 from alloyd.errors import bad_request
-from alloyd.wire.fields import NameOrNone, told
+from alloyd.kit.text import OPTIONAL_LINE_PATTERN
+from alloyd.wire.fields import told
 
 Time = Annotated[str, told(format="date-time")]
 Uri = Annotated[str, told(format="uri")]
+FullName = Annotated[str, told(maxLength=FULL_NAME_CHARS_MAX, pattern=OPTIONAL_LINE_PATTERN)]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -116,14 +119,14 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``POST /users``."""
 
     username: str
-    full_name: NameOrNone | None = None
+    full_name: FullName | None = None
 
 
 class UserChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``PUT /users/{userId}``: what is left out stays."""
 
     username: str | UnsetType = UNSET
-    full_name: NameOrNone | UnsetType | None = UNSET
+    full_name: FullName | UnsetType | None = UNSET
 
 
 class WorkflowActionTold(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
