@@ -137,7 +137,7 @@ def test_the_first_session_works_as_pasted(session: Session) -> None:
         else:
             printed.append(session.paste(code))
 
-    first, _started, last = printed
+    first, _started, last, more = printed
     assert '"path":"invoices/invoice.pdf"' in first
     assert '"mime_type":"application/pdf"' in first
     assert '"greeting":"Hello, Ada!"' in first
@@ -153,6 +153,11 @@ def test_the_first_session_works_as_pasted(session: Session) -> None:
     result, _ = json.JSONDecoder().raw_decode('{"sha256"' + rest)
     assert result["licence_chars"] == len((ROOT / "LICENSE").read_text())
 
+    assert '"provider_id":"echo"' in more
+    assert "Workflow nightly: would be created" in more
+    assert "Workflow nightly: created" in more
+    assert re.search(r"^[0-9]+ rows are whole$", more, re.MULTILINE)
+
 
 def test_the_readme_has_both_terminals() -> None:
-    assert [terminal for terminal, _code in read_blocks()] == [1, 2, 1, 2, 1, 2]
+    assert [terminal for terminal, _code in read_blocks()] == [1, 2, 1, 2, 1, 2, 2]
