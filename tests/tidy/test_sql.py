@@ -29,8 +29,8 @@ BUILT: Mapping[str, str] = {
 
 # Statements on an organization's table without an organization, and why that is right.
 WITHOUT_ORG: Mapping[str, str] = {
-    "alloyd.domain.connectors.store.find_organization": "finds the organization that an id belongs to; no more is told",
-    "alloyd.domain.credentials.store.find_organization": "finds the organization that an id belongs to; no more is told",
+    "alloyd.domain.connectors.store.find_organization": "whose an id is; no more is told",
+    "alloyd.domain.credentials.store.find_organization": "whose an id is; no more is told",
     "alloyd.domain.credentials.store.drop_old_states": "states whose time is over, whosever",
     "alloyd.domain.credentials.store.list_other_keys": "a change of the key is one for the installation",
     "alloyd.domain.credentials.store.drop_states": "a change of the key is one for the installation",

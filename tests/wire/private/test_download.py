@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from alloyd.wire import sendfile
 from alloyd.kit.disposition import content_disposition
+from alloyd.wire import sendfile
 from tests.storage import Backend, open_backend
 
 from .conftest import PREFIX, Client, open_client
