@@ -111,6 +111,7 @@ async def open_embedded(
         events = EmbeddedEvents(bench.database, bench.workflows, bench.runs, bench.waits, PAYLOAD_BYTES_MAX)
         logs = RunLogs(bench.database, bench.clock)
         purges = EndUserPurge(bench.database, bench.runs, bench.consumer.settle)
+        end_users.on_delete(purges.end_of_end_user)
         purging = asyncio.create_task(purges.run())
         try:
             yield Embedded(bench, end_users, installations, events, logs, purges)

@@ -260,6 +260,7 @@ class Capabilities:
         )
         self.run_logs = RunLogs(self.database, self.clock)
         self.end_user_purge = EndUserPurge(self.database, self.runs, self._settle_consumers)
+        self.end_users.on_delete(self.end_user_purge.end_of_end_user)
         self.end_user_purge.on_delete(self.objects.delete_of_runs)
         self.end_user_purge.on_deleted(self.sweeper.settle)
         if self.object_sweeper.bucket is not None:

@@ -10,9 +10,10 @@ import msgspec
 
 from alloyd.domain.runs.model import LoggedError, LoggedRun, RunState
 from alloyd.errors import AlloydError, Code, bad_request
+from alloyd.kit.event_names import EVENT_CHARS_MAX
+from alloyd.kit.text import fault_of_line
 
 TRIGGER_KIND: Final = "embedded"
-EVENT_CHARS_MAX: Final = 128
 PAGE_LIMIT: Final = 10
 PAGE_LIMIT_MAX: Final = 30
 PAGE_MAX: Final = 1_000_000
@@ -88,8 +89,9 @@ def _id_of(kind: str, run_id: str) -> str:
 
 def check_event(event: str) -> str:
     """``event`` itself. Raises ``bad_request`` unless it is a line of 1 to :data:`EVENT_CHARS_MAX` characters."""
-    if not event.strip() or len(event) > EVENT_CHARS_MAX or not event.isprintable():
-        raise bad_request(f"event: 1 to {EVENT_CHARS_MAX} printable characters are wanted", "event")
+    fault = fault_of_line(event, EVENT_CHARS_MAX)
+    if fault is not None:
+        raise bad_request(f"event: {fault}", "event")
     return event
 
 

@@ -35,6 +35,7 @@ TOPS_PER_PART = 20
 ROWS_PER_WRITE = 200
 RUNS_PER_HOOK = 200
 RETRY_S = 5.0
+_ALL_SEQS = 2**63 - 1
 PURGED_KIND = "end_user.purged"
 PURGING_KIND = "end_user.purging"
 
@@ -93,6 +94,14 @@ class EndUserPurge:
 
         await self._database.write(ask)
         return await future
+
+    def end_of_end_user(self, tx: Tx, org_id: str, end_user_id: str) -> None:
+        """In the transaction that deletes an end user: all of this user's runs are purged, soon after the commit, also
+        what is started by their events meanwhile."""
+        has_keys = idempotency.forget_route(tx, org_id, route_of(end_user_id), ROWS_PER_WRITE)
+        if has_keys or end_users.list_tops(tx.conn, org_id, end_user_id, _ALL_SEQS, 1):  # cleaning the file is dear
+            store.put_purge(tx, Purge(org_id, end_user_id, _ALL_SEQS))
+            tx.after_commit(self._wake.set)
 
     async def run(self) -> None:
         """Do for ever what is asked for, first what the last process left."""

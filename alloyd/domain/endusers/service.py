@@ -149,6 +149,7 @@ class EndUserService:
 
     async def delete(self, principal: Principal, id_or_username: str) -> EndUser:
         """Delete an end user: its tokens end, its workflows are uninstalled, its name is forgotten and free again.
+        What its runs left is purged soon after (a hook notes it in the same transaction).
 
         Raises ``not_found``. Emits ``end_user.deleted`` and what the hooks emit.
         """

@@ -14,6 +14,7 @@ from alloyd.domain.idempotency.model import Once
 from alloyd.domain.integrations import store
 from alloyd.domain.integrations.model import (
     LATEST,
+    Choice,
     Installation,
     InstallationFilter,
     OfferedIntegration,
@@ -239,14 +240,27 @@ class InstallationService:
 
         return await self._database.read(read)
 
-    async def list_by_user(self, principal: Principal, user: str) -> list[tuple[Installation, Workflow]]:
-        """All that an end user has installed, oldest first, each with its workflow. Raises ``not_found``."""
+    async def list_choices(self, principal: Principal, user: str) -> list[Choice]:
+        """All that an end user has installed, oldest first; then what else of the organization's integrations could be,
+        by name. Drafts can't. Raises ``not_found``."""
         org_id = principal.org_id
 
-        def read(conn: sqlite3.Connection) -> list[tuple[Installation, Workflow]]:
+        def read(conn: sqlite3.Connection) -> list[Choice]:
             owner = require_end_user(conn, org_id, user)
-            found = [(one, find_workflow(conn, org_id, one.workflow_id)) for one in _all_of(conn, owner)]
-            return [(one, flow) for one, flow in found if flow is not None]
+            installed = {one.workflow_id: one for one in _all_of(conn, owner)}
+            found = [(find_workflow(conn, org_id, workflow_id), one) for workflow_id, one in installed.items()]
+            chosen = [Choice(flow.id, flow.name, one.release, one) for flow, one in found if flow is not None]
+            offered = [
+                find_workflow(conn, org_id, workflow_id)
+                for workflow_id in store.list_offered_ids(conn, org_id)
+                if workflow_id not in installed
+            ]
+            others = [
+                Choice(flow.id, flow.name, numbered[0].label)
+                for flow in offered
+                if flow is not None and (numbered := list_numbered(conn, flow))
+            ]
+            return chosen + sorted(others, key=lambda choice: (choice.name, choice.workflow_id))
 
         return await self._database.read(read)
 

@@ -84,6 +84,16 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A workflow as one end user sees it: installed, or at the ``release`` that installing would give."""
+
+    workflow_id: str
+    name: str
+    release: str
+    installation: Installation | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstallationFilter:
     """Which installations to list; None is any. ``end_user_id`` is an id."""
 

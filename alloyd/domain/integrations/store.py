@@ -166,6 +166,12 @@ def list_integration_slugs(conn: sqlite3.Connection, org_id: str, workflow_id: s
     return [row[0] for row in rows]
 
 
+def list_offered_ids(conn: sqlite3.Connection, org_id: str) -> list[str]:
+    """The workflows that are in any of an organization's integrations, each once."""
+    rows = conn.execute("SELECT DISTINCT workflow_id FROM integration_workflows WHERE org_id = ?", (org_id,))
+    return [row[0] for row in rows]
+
+
 # -- installations -----------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -21,9 +20,7 @@ from alloyd.domain.operations.model import (
     WaitForEvent,
 )
 from alloyd.domain.operations.validation import is_template
-
-EVENT_CHARS_MAX = 128
-_EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:\.\*)?")
+from alloyd.kit.event_names import EVENT_CHARS_MAX, fault_of_listened
 
 
 class WaitEventConfig(Config, frozen=True):
@@ -32,8 +29,8 @@ class WaitEventConfig(Config, frozen=True):
     event: Annotated[
         str,
         Meta(
-            description="The event's kind, or the beginning of kinds: `order.paid`, `order.*`. Also the name of the "
-            "signal that resumes the step.",
+            description="The event's kind, or the beginning of kinds: `order.paid`, `order.*`; for an end user's run "
+            "the event's name, `Order Created`. Also the name of the signal that resumes the step.",
             min_length=1,
             max_length=EVENT_CHARS_MAX,
         ),
@@ -63,7 +60,7 @@ async def execute(ctx: StepContext, config: WaitEventConfig) -> Outcome:
     is looked at with the event; an expression wakes the run for each event of the kind, so give the object where many
     runs wait for the same kind.
     """
-    fault = _fault_of(config.event)
+    fault = fault_of_listened(config.event)
     if fault is not None:
         raise OperationError("bad_config", f"event: {fault}", path="event")
     fire_at_ms = None
@@ -81,7 +78,7 @@ def check(config: Mapping[str, Any]) -> list[Fault]:
     """The event is well formed, and the timeout readable."""
     faults = []
     event, timeout = config.get("event"), config.get("timeout")
-    if isinstance(event, str) and event and not is_template(event) and (fault := _fault_of(event)):
+    if isinstance(event, str) and event and not is_template(event) and (fault := fault_of_listened(event)):
         faults.append(Fault("event", fault))
     if isinstance(timeout, int | float | str) and not isinstance(timeout, bool) and not is_template(timeout):
         try:
@@ -89,12 +86,6 @@ def check(config: Mapping[str, Any]) -> list[Fault]:
         except ValueError as error:
             faults.append(Fault("timeout", str(error)))
     return faults
-
-
-def _fault_of(event: str) -> str | None:
-    if _EVENT.fullmatch(event):
-        return None
-    return "dotted words are wanted, such as order.paid, or order.* for all that begins so"
 
 
 OPERATION = Operation(

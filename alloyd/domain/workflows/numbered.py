@@ -11,6 +11,7 @@ from alloyd.domain.workflows import store
 from alloyd.domain.workflows.model import Workflow
 from alloyd.domain.workflows.triggers import EventTrigger, read_trigger
 from alloyd.errors import not_found
+from alloyd.kit.event_names import is_pattern
 from alloyd.kit.ids import is_uuid
 
 # What a workflow without a numbered release is released as: its published version, whichever that is at the time.
@@ -75,6 +76,6 @@ def find_event(conn: sqlite3.Connection, org_id: str, workflow_id: str, version:
     """The event whose name is the trigger of that version; None for another trigger, and for a pattern of names."""
     found = store.find_version(conn, org_id, workflow_id, version)
     trigger, faults = read_trigger(None if found is None else found.definition.get("trigger"))
-    if not isinstance(trigger, EventTrigger) or faults or trigger.event.endswith("*"):
+    if not isinstance(trigger, EventTrigger) or faults or is_pattern(trigger.event):
         return None
     return trigger.event

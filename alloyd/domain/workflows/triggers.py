@@ -12,11 +12,11 @@ from msgspec import Meta
 
 from alloyd.domain.workflows.model import Fault
 from alloyd.kit.cron import Cron, CronError
+from alloyd.kit.event_names import EVENT_CHARS_MAX, fault_of_listened
 from alloyd.kit.expressions import ExpressionError, compile_expression
 from alloyd.kit.paths import PATH_BYTES_MAX
 from alloyd.kit.signatures import TOLERANCE_S, Scheme, fault_of_secret
 
-KIND_CHARS_MAX = 128
 SECRET_CHARS_MAX = 512  # as it is stored, sealed
 TOLERANCE_S_MAX = 3600  # far below how long a receipt is remembered
 SECRET_KEPT = "***"  # noqa: S105  # stands for the secret of the version before
@@ -25,7 +25,6 @@ MATCH_NAMES = frozenset({"event"})
 Misfire = Literal["skip", "once", "all"]
 FileChange = Literal["created", "updated", "deleted"]
 
-_KIND = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?")
 # Consumers act on these no more: each would lead to the next one for ever.
 _UNHEARD = ("workflow.trigger.",)
 
@@ -35,9 +34,10 @@ class ApiTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
 
 class EventTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="event"):
-    """An event of the organization. ``match``: an expression over ``event``, or values its payload has to have."""
+    """An event of the organization, or of an end user who has installed it. ``match``: an expression over ``event``,
+    or values its payload has to have."""
 
-    event: Annotated[str, Meta(min_length=1, max_length=KIND_CHARS_MAX)]
+    event: Annotated[str, Meta(min_length=1, max_length=EVENT_CHARS_MAX)]
     match: str | dict[str, Any] | None = None
 
 
@@ -115,8 +115,9 @@ def _check(trigger: Trigger) -> list[Fault]:
 
 def _check_event(trigger: EventTrigger) -> list[Fault]:
     faults = []
-    if not _KIND.fullmatch(trigger.event):
-        faults.append(Fault("trigger.event", "a kind such as order.paid, or order.* for all that begin so, is wanted"))
+    fault = fault_of_listened(trigger.event)
+    if fault is not None:
+        faults.append(Fault("trigger.event", fault))
     elif trigger.event.startswith(_UNHEARD):
         faults.append(Fault("trigger.event", "what triggers say of themselves starts nothing"))
     if isinstance(trigger.match, str):

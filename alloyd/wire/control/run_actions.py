@@ -10,6 +10,7 @@ from alloyd.domain.runs.event_waits import EventWaits
 from alloyd.domain.runs.model import RunFilter
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
+from alloyd.kit.event_names import EVENT_CHARS_MAX
 from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, run_body
@@ -32,7 +33,7 @@ class RetryBody(msgspec.Struct, frozen=True):
 class SignalBody(msgspec.Struct, frozen=True):
     """What the waiting step gets: the event that it waits for, or its key, and the payload."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=EVENT_CHARS_MAX)]
     data: Any = None
 
 

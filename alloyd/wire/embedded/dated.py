@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from alloyd.wire.embedded import shapes
-from alloyd.wire.embedded.shapes import Shape, Time
+from alloyd.wire.embedded.shapes import EventName, Shape, Time
 
 
 class CreatedUser(Shape, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Integrations(Shape, frozen=True, kw_only=True):
 
 
 class Workflows(Shape, frozen=True, kw_only=True):
-    """All workflows that one end user has installed."""
+    """What one end user has installed, then what else the integrations offer."""
 
     data: list[shapes.Workflow]
 
@@ -81,5 +81,5 @@ class EventCall(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``POST /run/event``, whose ``data`` may be an object as JSON text."""
 
     user_id: str
-    event: str
+    event: EventName
     data: dict[str, Any] | str = {}

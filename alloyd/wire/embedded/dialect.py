@@ -15,15 +15,12 @@ from msgspec import UNSET, UnsetType
 
 from alloyd.domain.embedded.model import ErrorEntry, LogEntry, LogStatus
 from alloyd.domain.endusers.model import EndUser
-from alloyd.domain.integrations.model import Installation, OfferedIntegration
-from alloyd.domain.workflows.model import Workflow
+from alloyd.domain.integrations.model import Choice, Installation, OfferedIntegration
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.embedded import dated, shapes
 
 # Every older version that published clients name: the first one, and then one a quarter.
 DATED_VERSIONS: Final = ("2024-03", "2023-12", "2023-09", "2023-06", "2023-03", "2023-01")
-
-Installed = tuple[Installation, Workflow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +85,19 @@ def _integration(offered: OfferedIntegration) -> shapes.Integration:
     )
 
 
-def _workflow(found: Installed) -> shapes.Workflow:
-    one, workflow = found
+def _workflow(choice: Choice) -> shapes.Workflow:
+    one = choice.installation
     return shapes.Workflow(
-        workflow_id=one.workflow_id,
-        name=workflow.name,
-        installed=True,
-        active=one.active,
-        version=one.release,
-        installed_at=rfc3339(one.created_at),
+        workflow_id=choice.workflow_id,
+        name=choice.name,
+        installed=one is not None,
+        active=one is not None and one.active,
+        version=choice.release,
+        installed_at=UNSET if one is None else rfc3339(one.created_at),
     )
 
 
-def _workflows(found: Sequence[Installed]) -> shapes.Workflows:
+def _workflows(found: Sequence[Choice]) -> shapes.Workflows:
     listed = [_workflow(one) for one in found]
     return shapes.Workflows(workflows=listed, data=listed)
 

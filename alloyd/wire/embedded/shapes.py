@@ -9,12 +9,15 @@ from msgspec import UNSET, UnsetType
 
 from alloyd.domain.endusers.model import FULL_NAME_CHARS_MAX
 from alloyd.errors import bad_request
+from alloyd.kit.event_names import EVENT_CHARS_MAX
 from alloyd.kit.text import OPTIONAL_LINE_PATTERN
-from alloyd.wire.fields import told
+from alloyd.wire.fields import line, told
 
 Time = Annotated[str, told(format="date-time")]
 Uri = Annotated[str, told(format="uri")]
 FullName = Annotated[str, told(maxLength=FULL_NAME_CHARS_MAX, pattern=OPTIONAL_LINE_PATTERN)]
+
+EventName = Annotated[str, line(EVENT_CHARS_MAX)]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -67,18 +70,18 @@ class Integrations(Shape, frozen=True, kw_only=True):
 
 
 class Workflow(Shape, frozen=True, kw_only=True):
-    """A workflow that one end user has installed, at ``version``."""
+    """A workflow as one end user sees it: installed at ``version``, or what installing would give."""
 
     workflow_id: str
     name: str
     installed: bool
     active: bool
     version: str
-    installed_at: Time
+    installed_at: Time | UnsetType = UNSET
 
 
 class Workflows(Shape, frozen=True, kw_only=True):
-    """All workflows that one end user has installed. ``data`` as with :class:`Users`."""
+    """What one end user has installed, then what else the integrations offer. ``data`` as with :class:`Users`."""
 
     workflows: list[Workflow]
     data: list[Workflow]
@@ -184,5 +187,5 @@ class EventCall(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of ``POST /run/event``."""
 
     user_id: str
-    event: str
+    event: EventName
     data: dict[str, Any] = {}

@@ -20,8 +20,8 @@ class WorkflowRoutes:
         self._installations = installations
         self._dialect = dialect
 
-    async def list_installed(self, call: Call) -> object:
-        found = await self._installations.list_by_user(call.who, user_of(call, call.query.user_id))
+    async def list_choices(self, call: Call) -> object:
+        found = await self._installations.list_choices(call.who, user_of(call, call.query.user_id))
         return self._dialect.workflows.make(found)
 
     async def activate(self, call: Call) -> object:
@@ -64,9 +64,9 @@ def routes(installations: InstallationService, dialect: Dialect) -> list[Route]:
         Route(
             "GET",
             "/workflows",
-            in_its_words(handlers.list_installed),
+            in_its_words(handlers.list_choices),
             "installation.read",
-            "List the workflows that an end user has installed",
+            "List the workflows that an end user has installed or may install",
             query=UserQuery,
             query_told=UserQueryTold,
             output=dialect.workflows.output,

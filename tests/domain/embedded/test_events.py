@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from alloyd.domain.embedded.model import EVENT_CHARS_MAX
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Done
 from alloyd.domain.runs.model import RunState
 from alloyd.domain.runs.service import RunSettings
 from alloyd.domain.runs.store_end_users import LIST_WAITS
 from alloyd.errors import AlloydError, Code
+from alloyd.kit.event_names import EVENT_CHARS_MAX
 from tests.embedded import PAYLOAD_BYTES_MAX, Embedded, open_embedded, waits
 
 NOOP = {"key": "a", "operation": "workflow.noop"}
@@ -66,6 +66,40 @@ async def test_an_event_resumes_the_waiting_run_in_itself(world: Embedded):
     assert (got["kind"], got["payload"], got["subject"]) == ("go", {"by": "Ada"}, await world.user())
     assert await world.bench.count("runs") == 1
     assert (await world.tell("go")).resumed == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "another"),
+    [
+        ("Order Created", "order created"),
+        ("ORDER_PAID", "ORDER PAID"),
+        ("order-created", "order.created"),
+        ("50% *off*, \u2603 'now'", "50% off, \u2603 'now'"),
+        ("a. .b", "a.*"),
+        ("x" * EVENT_CHARS_MAX, "x" * (EVENT_CHARS_MAX - 1)),
+    ],
+)
+async def test_any_line_names_an_event_exactly(world: Embedded, name: str, another: str):
+    await world.install(await world.offer(waits(name), event=name))
+    assert (await world.tell(another)).started == ()
+    (run_id,) = (await world.tell(name)).started
+    await world.bench.until_told(run_id, "waiting wait")
+    assert (await world.tell(another)).resumed == ()
+    assert run_id in (await world.tell(name, {"n": 1})).resumed
+    await world.bench.end(run_id)
+    output = await world.output(run_id)
+    assert (output["kind"], output["payload"]) == (name, {"n": 1})
+    kinds = await world.bench.database.read(
+        lambda conn: {row[0] for row in conn.execute("SELECT DISTINCT kind FROM events")}
+    )
+    assert name not in kinds  # nobody's name becomes the kind of an event, and so no line of an SSE stream
+
+
+async def test_a_pattern_of_names_resumes_whatever_they_are(world: Embedded):
+    await world.install(await world.offer(waits("Order Events.*")))
+    run_id = await world.start_waiting()
+    assert (await world.tell("Order Events")).resumed == ()
+    assert (await world.tell("Order Events.Was Paid")).resumed == (run_id,)
 
 
 async def test_one_event_starts_and_resumes(world: Embedded):
@@ -270,7 +304,7 @@ async def test_what_was_accepted_takes_effect_in_the_next_life(tmp_path):
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", ["", " ", "a" * (EVENT_CHARS_MAX + 1), "a\nb", "\x00"])
+@pytest.mark.parametrize("event", ["", " ", " a", "a" * (EVENT_CHARS_MAX + 1), "a\nb", "\x00", "\ud800"])
 async def test_an_event_that_is_no_name_is_refused(world: Embedded, event):
     with pytest.raises(AlloydError) as refused:
         await world.tell(event)

@@ -228,6 +228,67 @@ async def test_a_tree_that_is_larger_than_a_part_is_taken_whole(world: Embedded,
     assert await world.bench.count("runs") == 0
 
 
+async def until_no_purge(world: Embedded) -> None:
+    """Wait until all purges are done."""
+    async with asyncio.timeout(30):
+        while await world.bench.database.read(lambda conn: conn.execute("SELECT 1 FROM end_user_purges").fetchone()):
+            await asyncio.sleep(0)
+
+
+async def test_a_deleted_user_s_runs_end_and_are_purged(world: Embedded, tmp_path):
+    workflow_id = await world.offer(*EVERYWHERE)
+    await world.install(workflow_id)
+    await world.install(workflow_id, "bob")
+    await fill(world, "ada", LARGE)
+    await fill(world, "bob", "BOBS-data")
+    user_id, bobs = await world.user(), await rows(world, await world.user("bob"))
+    assert places_of(tmp_path)
+    await world.end_users.delete(await world.bench.org(), "ada")
+    await until_no_purge(world)
+    assert await rows(world, user_id) == 0
+    assert places_of(tmp_path) == []
+    assert await rows(world, await world.user("bob")) == bobs
+
+
+async def test_a_deleted_user_is_purged_in_the_next_life(tmp_path):
+    async with open_embedded(tmp_path) as world:
+        await world.install(await world.offer(*EVERYWHERE))
+        await fill(world, "ada", CANARY)
+        world.purges._list_tops = stuck  # type: ignore[method-assign]
+        user_id = await world.user()
+        await world.end_users.delete(await world.bench.org(), "ada")
+        assert await rows(world, user_id)
+    async with open_embedded(tmp_path) as world:
+        await until_no_purge(world)
+        assert await rows(world, user_id) == 0
+        assert places_of(tmp_path) == []
+
+
+async def test_a_deleted_user_without_runs_needs_no_purge(world: Embedded):
+    await world.user()
+    await world.end_users.delete(await world.bench.org(), "ada")
+    assert not await world.bench.database.read(lambda conn: conn.execute("SELECT 1 FROM end_user_purges").fetchone())
+    assert (
+        await world.bench.database.read(
+            lambda conn: conn.execute("SELECT count(*) FROM events WHERE kind = 'end_user.purged'").fetchone()[0]
+        )
+        == 0
+    )
+
+
+async def test_a_deletion_that_is_undone_purges_nothing(world: Embedded):
+    await world.install(await world.offer(waits()))
+    await world.start_waiting()
+
+    def refuse(*_: object) -> None:
+        raise AlloydError(Code.UNAVAILABLE, "no")
+
+    world.end_users.on_delete(refuse)
+    with pytest.raises(AlloydError):
+        await world.end_users.delete(await world.bench.org(), "ada")
+    assert (await world.tell("go")).resumed
+
+
 async def test_a_user_who_is_gone_is_not_found(world: Embedded):
     with pytest.raises(AlloydError) as refused:
         await world.purges.purge(await world.bench.org("other"), await world.user())

@@ -153,6 +153,14 @@ async def test_before_the_first_release_the_published_version_is_1_0_0(world: Wo
         (EVENT, "order.*", False),
         ("order.*", "order.created", False),  # a pattern names no one event
         ("order.*", "order.*", False),
+        ("Order Created", "Order Created", True),
+        ("Order Created", "order created", False),
+        ("ORDER_PAID", "ORDER_PAID", True),
+        ("order-created", "order-created", True),
+        ("Gr\u00fc\u00dfe \u2603: 'x' \"y\" %", "Gr\u00fc\u00dfe \u2603: 'x' \"y\" %", True),
+        ("order*", "order*", True),
+        ("order*", "orders", False),
+        ("x" * 200, "x" * 200, True),
         (None, EVENT, False),
         (None, "", False),
     ],
@@ -200,9 +208,9 @@ async def test_no_user_and_no_organization_sees_anothers(world: World) -> None:
         assert await refused(by_id(world.acme, theirs.id)) == (Code.NOT_FOUND, None)
     assert await refused(world.here.update(world.acme, theirs.id, active=False)) == (Code.NOT_FOUND, None)
     await world.here.uninstall(world.acme, "bea", "flow")
-    assert [one.id for one, _flow in await world.here.list_by_user(world.other, "bea")] == [made["other", "bea"].id]
-    assert [flow.name for _one, flow in await world.here.list_by_user(world.acme, "ann")] == ["flow"]
-    assert await world.here.list_by_user(world.acme, "bea") == []
+    assert [one.installation for one in await world.here.list_choices(world.other, "bea")] == [made["other", "bea"]]
+    assert [one.name for one in await world.here.list_choices(world.acme, "ann")] == ["flow"]
+    assert await world.here.list_choices(world.acme, "bea") == []
 
 
 async def test_integrations_say_what_is_installed_for_whom(world: World) -> None:

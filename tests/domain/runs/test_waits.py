@@ -247,7 +247,7 @@ def test_patterns() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [{"event": "a b"}, {"event": "*"}, {"event": "a.*.b"}, {"event": "a", "timeout": "soon"}]
+    "config", [{"event": "a\nb"}, {"event": "*"}, {"event": ".*"}, {"event": " a"}, {"event": "a", "timeout": "soon"}]
 )
 async def test_what_can_not_be_published(bench: Bench, config: dict[str, Any]) -> None:
     with pytest.raises(AlloydError) as caught:

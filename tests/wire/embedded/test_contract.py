@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
 
 from tests.wire.embedded import contract
-from tests.wire.embedded.world import FAIL, PREFIX, Room
+from tests.wire.embedded.world import FAIL, PREFIX, WAIT, Room
 
 OPERATIONS = {operation.id: operation for operation in contract.operations()}
 
@@ -223,6 +224,59 @@ async def test_the_life_of_an_installation(room: Room) -> None:
     assert (await room.good("GET", f"/workflows?userId={user}"))["workflows"] == []
     assert (await room.ask("DELETE", f"/workflows/{workflow}?userId={user}")).status == 404
     assert (await room.ask("PUT", "/workflows/deactivate", {"userId": user, "workflowId": workflow})).status == 404
+
+
+async def test_what_is_offered_is_listed_behind_what_is_installed(room: Room) -> None:
+    mine, user = await room.workflow("z-mine"), await room.user("jane")
+    offered, hidden = await room.workflow("a-offered"), await room.workflow("hidden")
+    both = [await room.integration(slug, "acme", offered, mine) for slug in ("one", "two")]
+    assert len(both) == 2
+    await room.good("PUT", "/workflows/activate", {"userId": user, "workflowId": mine})
+    listed = await room.good("GET", f"/workflows?userId={user}")
+    assert listed["workflows"] == listed["data"]
+    installed, other = listed["workflows"]
+    assert (installed["workflowId"], installed["installed"], installed["active"]) == (mine, True, True)
+    assert other == {
+        "workflowId": offered,
+        "name": "a-offered",
+        "installed": False,
+        "active": False,
+        "version": "1.0.0",
+    }
+    await room.good("POST", f"/workflows/{hidden}/install", {"userId": user})
+    await room.good("PUT", "/workflows/deactivate", {"userId": user, "workflowId": hidden})
+    listed = (await room.good("GET", "/workflows?userId=jane"))["workflows"]
+    assert [(one["name"], one["installed"], one["active"]) for one in listed] == [
+        ("z-mine", True, True),
+        ("hidden", True, False),
+        ("a-offered", False, False),
+    ]
+    assert (await room.ask("GET", "/workflows?userId=nobody")).status == 404
+
+
+async def test_an_event_of_any_name(room: Room) -> None:
+    name = "Order Created"
+    workflow = await room.workflow("flow", "acme", name)
+    user = await room.user()
+    await room.good("PUT", "/workflows/activate", {"userId": user, "workflowId": workflow})
+    for told in ("order created", name):
+        await room.good("POST", "/run/event", {"userId": user, "event": told})
+    await room.ended(user)
+    (log,) = (await room.good("GET", f"/workflows/{workflow}/logs?userId={user}"))["logs"]
+    assert log["status"] == "success"
+    assert (await room.ask("POST", "/run/event", {"userId": user, "event": "x" * 201})).status == 400
+
+
+async def test_a_deleted_user_s_runs_are_gone(room: Room) -> None:
+    workflow, user = await room.workflow("flow", "acme", "order.created", WAIT), await room.user()
+    await room.good("PUT", "/workflows/activate", {"userId": user, "workflowId": workflow})
+    await room.good("POST", "/run/event", {"userId": user, "event": "order.created"})
+    await room.good("DELETE", f"/users/{user}")
+    async with asyncio.timeout(30):
+        while await room.served.app.database.read(
+            lambda conn: conn.execute("SELECT 1 FROM runs WHERE end_user_id = ?", (user,)).fetchone()
+        ):
+            await asyncio.sleep(0)
 
 
 async def test_a_user_is_made_once_under_a_key(room: Room) -> None:
