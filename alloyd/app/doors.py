@@ -185,10 +185,16 @@ class Doors(Capabilities):
         return embedded.surfaces(services, bounds, authenticator, origins)
 
     def _private_routes(self) -> list[Route]:
-        engine = self.live.current.engine
+        config, engine = self.live.current, self.live.current.engine
+        bounds = trigger.FormBounds(
+            engine.payload_bytes_max,
+            config.storage.max_upload_bytes,
+            config.limits.json_depth_max,
+            config.http.read_timeout_s,
+        )
         return [
-            *private_storage.routes(self.storage, self.live.current.http.read_timeout_s),
-            *trigger.routes(self.runs, wait_s_max=engine.wait_s_max, payload_bytes_max=engine.payload_bytes_max),
+            *private_storage.routes(self.storage, config.http.read_timeout_s),
+            *trigger.routes(self.runs, self.workflows, self.objects, wait_s_max=engine.wait_s_max, bounds=bounds),
         ]
 
     def _control_routes(self) -> list[Route]:

@@ -93,6 +93,8 @@ class App(Doors):
         await self.runs.open()
         await self.triggers.open()
         await self.webhooks.open()
+        if left := await self.objects.delete_left():
+            log.warning("removed files of runs that never started", objects=left)
         with stamped(Stamp(FIRST_START)):
             self.first_key = await self.keys.bootstrap()
             if self.first_key is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from alloyd.errors import AlloydError, Code, bad_request
+
+# The body of a call whose handler reads it itself, as a form.
+FORM: Final = object()
 
 _FIELD = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
@@ -65,6 +68,19 @@ def check_json_type(request: web.Request) -> None:
     kind = given.partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise bad_request(f"Content-Type: application/json is wanted, not {kind[:100]!r}", "Content-Type")
+
+
+def is_form(request: web.Request) -> bool:
+    """Whether the request has a body that says it is multipart/form-data."""
+    given = request.headers.get("Content-Type", "")
+    return given[:19].lower() == "multipart/form-data" and request.can_read_body
+
+
+def decode_body(request: web.Request, data: bytes, decoder: msgspec.json.Decoder[Any], depth_max: int) -> Any:
+    """:func:`decode_json` of a request's whole body, which must not say that it is something else."""
+    if data != b"{}":  # what an empty one counts as
+        check_json_type(request)
+    return decode_json(data, decoder, depth_max)
 
 
 def decode_json(data: bytes, decoder: msgspec.json.Decoder[Any], depth_max: int) -> Any:

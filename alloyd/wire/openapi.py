@@ -162,6 +162,8 @@ class _Operation:
         if route.body is not None:
             kind = route.body if route.body_told is None else route.body_told
             content = {route.request_media_type: {"schema": self._schemas[id(kind)]}}
+            if route.form_schema is not None:
+                content["multipart/form-data"] = {"schema": route.form_schema}
             # An empty body counts as {}, so where no field is required none needs to be sent.
             return {"required": bool(self._schema_of(kind).get("required")), "content": content}
         if route.raw or route.request_schema is not None:

@@ -126,11 +126,12 @@ class Route:
     ``permission`` is an action, or PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN. ``query`` and ``body`` are msgspec
     structs (``body`` may be ``Any`` for any JSON value; ``body_told`` and ``query_told`` are what openapi.json tells of
     one that is read more leniently, or by the domain); ``output`` the type of what the handler returns, before the
-    envelope. ``raw`` routes read their body themselves, which ``request_schema`` then describes; ``streams`` routes
-    return a response of their own, of that media type. ``statuses`` are the error statuses that the contract names
-    besides those every route has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user
-    of several organizations then acts in that one. The audit trail has what a route changes as its action, or by the
-    name ``audit_as``; one that is no GET and yet changes nothing says so by ``mutates``.
+    envelope. ``raw`` routes read their body themselves, which ``request_schema`` then describes; a route with ``body``
+    and ``form_schema`` takes multipart/form-data too, and reads that itself; ``streams`` routes return a response of
+    their own, of that media type. ``statuses`` are the error statuses that the contract names besides those every route
+    has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user of several organizations
+    then acts in that one. The audit trail has what a route changes as its action, or by the name ``audit_as``; one that
+    is no GET and yet changes nothing says so by ``mutates``.
     """
 
     method: str
@@ -153,6 +154,7 @@ class Route:
     audit_as: str | None = None
     body_told: Any = None
     query_told: type | None = None
+    form_schema: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN) and self.permission not in ACTIONS:

@@ -133,6 +133,7 @@ class Server:
             declared = _NO_FIELDS
         decoder = None if declared is None else msgspec.json.Decoder(declared)
         body_bytes_max = route.body_bytes_max or self.limits.body_bytes_max
+        takes_forms = route.form_schema is not None
         read_timeout_s, depth_max = self.limits.read_timeout_s, self.limits.json_depth_max
         action = None if route.permission in (PUBLIC, SIGNED_IN) else route.permission
         authorize, handler = self._authorize, stamping(bound)
@@ -158,11 +159,11 @@ class Server:
                     await http_errors.answer_expect(request)
                 if route.query is not None:
                     call.query = body.decode_query(request, route.query, surface.lenient)
-                if decoder is not None:
+                if takes_forms and body.is_form(request):
+                    call.body = body.FORM
+                elif decoder is not None:
                     call.body_bytes = await body.read_bytes(request, body_bytes_max, read_timeout_s) or b"{}"
-                    if call.body_bytes != b"{}":
-                        body.check_json_type(request)
-                    call.body = body.decode_json(call.body_bytes, decoder, depth_max)
+                    call.body = body.decode_body(request, call.body_bytes, decoder, depth_max)
                 if unread_org:
                     _check_unread(call, in_query=not query_names_org, in_body=not body_names_org)
                 if names_org and action is not None and len(call.who.standings) > 1:

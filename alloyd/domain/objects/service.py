@@ -39,6 +39,8 @@ from alloyd.principal import Principal
 # An object that is moved to the other backend right now is found there; again and again is a fault.
 _OPEN_TRIES_MAX: Final = 5
 _DELETED_AT_ONCE: Final = 100_000
+# A crash leaves objects among the newest ones only: far more than may be on their way at one time.
+_RECENT_MAX: Final = 10_000
 
 
 class ObjectService:
@@ -211,6 +213,29 @@ class ObjectService:
             if deleted >= rows_max:
                 break
         return deleted
+
+    async def delete_of_unstarted(self, org_id: str, run_id: str) -> None:
+        """Delete the objects that were made for a run which did not start after all; those of a run that is there stay.
+
+        Raises ``unavailable``.
+        """
+
+        def write(tx: Tx) -> None:
+            if not store.has_run(tx.conn, org_id, run_id):
+                self.delete_of_runs(tx, org_id, [run_id])
+
+        await self._database.write(write)
+
+    async def delete_left(self) -> int:
+        """At the start: delete what a crash left of runs that never started; how many. Raises ``unavailable``."""
+
+        def write(tx: Tx) -> int:
+            left = store.list_unstarted(tx.conn, _RECENT_MAX)
+            return sum(
+                self.delete_of_runs(tx, org_id, [run_id]) for org_id, run_id, name in left if name in self.backends
+            )
+
+        return await self._database.write(write)
 
 
 def _find_active(conn: sqlite3.Connection, key: str) -> StoredObject | None:

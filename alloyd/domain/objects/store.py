@@ -87,6 +87,22 @@ def list_of_run(conn: sqlite3.Connection, org_id: str, run_id: str, limit: int) 
     return [StoredObject(*row) for row in conn.execute(LIST_OF_RUN, (org_id, run_id, limit))]
 
 
+def has_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> bool:
+    """Whether there is that run."""
+    return conn.execute("SELECT 1 FROM runs WHERE org_id = ? AND id = ?", (org_id, run_id)).fetchone() is not None
+
+
+def list_unstarted(conn: sqlite3.Connection, recent_max: int) -> list[tuple[str, str, str]]:
+    """``(org_id, run_id, backend)`` of inputs whose run is not there, among the newest objects, whosever (org_id)."""
+    return conn.execute(
+        "SELECT DISTINCT recent.org_id, recent.run_id, recent.backend FROM "
+        "(SELECT org_id, run_id, direction, backend FROM objects ORDER BY id DESC LIMIT ?) AS recent "
+        "WHERE recent.direction = 'input' AND recent.run_id IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM runs WHERE runs.org_id = recent.org_id AND runs.id = recent.run_id)",
+        (recent_max,),
+    ).fetchall()
+
+
 def list_page(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[StoredObject]:
     """The organization's objects, newest first, those with ids below ``before_id``."""
     rows = conn.execute(LIST_PAGE, (org_id, before_id or "g", limit))  # 'g' sorts after every UUID

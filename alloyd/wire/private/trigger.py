@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import msgspec
 
+from alloyd.domain.objects.service import ObjectService
 from alloyd.domain.runs.model import Ended, Started, StartRun, StepError
-from alloyd.domain.runs.service import RunService
+from alloyd.domain.runs.service import RunService, refuse_denied_run
+from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import bad_request
 from alloyd.kit import crash
 from alloyd.kit.clock import rfc3339
-from alloyd.wire.idempotency import read_once
+from alloyd.kit.ids import new_id
+from alloyd.wire.body import FORM
+from alloyd.wire.idempotency import read_once, read_once_of
+from alloyd.wire.multipart import FormReader
+from alloyd.wire.private.trigger_form import FORM_SCHEMA, TriggerForm
 from alloyd.wire.route import Call, Route
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=\s*(?:[,;]|$))", re.IGNORECASE)
@@ -34,18 +41,40 @@ class Triggered(msgspec.Struct):
     result: TriggerResult
 
 
-class TriggerRoutes:
-    """Handlers over the runs service. ``wait_s_max`` bounds ``Prefer: wait``."""
+class FormBounds(msgspec.Struct, frozen=True):
+    """What a form may hold, and how long the wait for each next piece of it may last."""
 
-    def __init__(self, runs: RunService, wait_s_max: int) -> None:
+    fields_bytes_max: int
+    file_bytes_max: int
+    depth_max: int
+    read_timeout_s: float
+
+
+class TriggerRoutes:
+    """Handlers over the runs service. ``wait_s_max`` bounds ``Prefer: wait``, ``bounds`` a form."""
+
+    def __init__(
+        self,
+        runs: RunService,
+        workflows: WorkflowService,
+        objects: ObjectService,
+        wait_s_max: int,
+        bounds: FormBounds,
+    ) -> None:
         self._runs = runs
+        self._workflows = workflows
+        self._objects = objects
         self._wait_s_max = wait_s_max
+        self._bounds = bounds
+        self._starting: set[asyncio.Task[Started]] = set()
 
     async def post_trigger(self, call: Call) -> Triggered:
         """Start the workflow with the body as its payload; with ``Prefer: wait=N`` wait for the run's end.
 
         Contract: private, "Trigger".
         """
+        if call.body is FORM:
+            return await self._post_form(call)
         command = StartRun(call.param("workflow_id"), call.body_bytes, "api")
         once = read_once(call)
         wait_s = read_wait(call, self._wait_s_max)
@@ -58,6 +87,39 @@ class TriggerRoutes:
                 call.add_header("Preference-Applied", f"wait={wait_s}")
         crash.reach("trigger.before_answer")
         return Triggered(started.run_id, _result(started, ended))
+
+    async def _post_form(self, call: Call) -> Triggered:
+        wait_s = read_wait(call, self._wait_s_max)
+        # To its end also when the caller goes, so that no file stays behind whose run did not start.
+        task = asyncio.create_task(self._start_with_files(call))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+        started = await asyncio.shield(task)
+        ended = None if wait_s is None else await self._runs.wait(call.who, started.run_id, wait_s)
+        if ended is not None:
+            call.add_header("Preference-Applied", f"wait={wait_s}")
+        crash.reach("trigger.before_answer")
+        return Triggered(started.run_id, _result(started, ended))
+
+    async def _start_with_files(self, call: Call) -> Started:
+        """Store the form's files for a run that is not there yet, then start it; they go again if it does not start."""
+        who, bounds = call.who, self._bounds
+        read_once_of(call, "")  # a bad key is told before the files are read
+        reader = FormReader(call.request, bounds.read_timeout_s)
+        workflow_id = (await self._workflows.get_runnable(who.org_id, call.param("workflow_id"))).workflow_id
+        refuse_denied_run(who, workflow_id)
+        run_id = new_id()
+        form = TriggerForm(self._objects, bounds.fields_bytes_max, bounds.file_bytes_max, bounds.depth_max)
+        try:
+            payload = await form.read(reader, who, workflow_id, run_id)
+            once = read_once_of(call, form.digest(dict(call.request.match_info)))
+            started = await self._runs.start(who, StartRun(workflow_id, payload, "api"), once, run_id)
+        except BaseException:
+            await self._objects.delete_of_unstarted(who.org_id, run_id)
+            raise
+        if not started.created:
+            await self._objects.delete_of_unstarted(who.org_id, run_id)
+        return started
 
 
 def read_wait(call: Call, wait_s_max: int) -> int | None:
@@ -81,19 +143,22 @@ def _result(started: Started, ended: Ended | None) -> TriggerResult:
     return TriggerResult(ended.state.value, queued_at, error=ended.error)
 
 
-def routes(runs: RunService, *, wait_s_max: int, payload_bytes_max: int) -> list[Route]:
-    """The trigger's route."""
-    handlers = TriggerRoutes(runs, wait_s_max)
+def routes(
+    runs: RunService, workflows: WorkflowService, objects: ObjectService, *, wait_s_max: int, bounds: FormBounds
+) -> list[Route]:
+    """The trigger's route. A JSON payload is held to the bound of a form's fields."""
+    handlers = TriggerRoutes(runs, workflows, objects, wait_s_max, bounds)
     return [
         Route(
             "POST",
             "/trigger/{workflow_id}",
             handlers.post_trigger,
             "workflow.run",
-            "Start a workflow with any JSON value as its payload",
+            "Start a workflow with any JSON value, or a form with files, as its payload",
             body=Any,
             output=Triggered,
             statuses=(404, 409, 413, 429, 503),
-            body_bytes_max=payload_bytes_max,
+            body_bytes_max=bounds.fields_bytes_max,
+            form_schema=FORM_SCHEMA,
         )
     ]
