@@ -23,11 +23,13 @@ class Shortcuts:
     def __init__(self) -> None:
         self._whole: dict[tuple[str, str], tuple[Pipeline, web.AbstractRoute]] = {}
         self._stems: dict[tuple[str, str], tuple[Pipeline, web.AbstractRoute, str]] = {}
+        self._own: set[str] = set()  # paths of their own, which no variable segment stands for, whatever the method
 
     def add(self, method: str, path: str, pipeline: Pipeline, route: web.AbstractRoute) -> None:
         """A route as it is given to the router; one that has no shortcut is passed over."""
         if "{" not in path:
             self._whole.setdefault((method, path), (pipeline, route))
+            self._own.add(path)
             return
         match = _LAST_SEGMENT.match(path)
         if match is not None:
@@ -45,7 +47,7 @@ class Shortcuts:
             return pipeline(request)
         stem, _, last = path.rpartition("/")
         found = self._stems.get((method, stem))
-        if found is None or not _PLAIN.match(last):
+        if found is None or path in self._own or not _PLAIN.match(last):
             return None
         pipeline, route, name = found
         request._match_info = web.UrlMappingMatchInfo({name: last}, route)  # noqa: SLF001

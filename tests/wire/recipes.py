@@ -401,5 +401,6 @@ RECIPES: dict[str, Recipe] = {
 # What is not tried here, and where it is or why not.
 ELSEWHERE: dict[str, str] = {
     "GET /v1/credentials/oauth/callback": "needs another system's token endpoint: tests/wire/control/test_oauth.py",
+    "POST /operator/objects/migrate": "needs a bucket to move to: tests/domain/objects/test_migration.py",
     "POST /v1/jobs/{id}/cancel": "echo's jobs have ended by then; it is the run's cancelling, which is tried",
 }
