@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -38,6 +39,7 @@ log = get_logger("alloyd.app")
 
 FIRST_START = "installation.create"  # what the audit trail calls it
 CATCH_UP_S = 30.0  # for events that came while no daemon looked at them
+ENTROPY = "/dev/urandom"
 LOOP_PAUSE_S = 1.0  # before a loop that failed is begun again
 
 
@@ -202,6 +204,9 @@ class App(Doors):
         """
         config = self.live.current
         if not config.grpc.enabled:
+            return None
+        if not os.access(ENTROPY, os.R_OK):  # the library would end the whole process
+            log.warning("gRPC is not served: it needs what is not here", needed=ENTROPY)
             return None
         wanted = settings.grpc_settings(config)
         named = "grpc.port" in config.sources

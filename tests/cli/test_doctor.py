@@ -79,9 +79,6 @@ def test_modes_of_the_directory(subject, mode, state):
 
 def test_directories_that_will_not_do(subject, tmp_path, monkeypatch):
     assert state_of(examination.check_directory(Subject(Config(), DataDir(tmp_path / "none"), None))) is State.ADVICE
-    long = DataDir(tmp_path / ("x" * 100))
-    long.prepare()
-    assert state_of(examination.check_directory(Subject(Config(), long, None))) is State.FAULT
     monkeypatch.setattr(os, "access", lambda *_arguments: False)
     assert "written" in examination.check_directory(subject).message
     monkeypatch.setattr(os, "geteuid", lambda: 4711)

@@ -410,10 +410,10 @@ async def test_a_stale_socket_is_replaced_only_by_the_locks_owner(daemon: Daemon
     assert path.exists()
 
 
-async def test_a_socket_path_too_long_is_told(daemon: Daemon, tmp_path: Path) -> None:
+async def test_a_long_socket_path_is_reached_all_the_same(daemon: Daemon, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    with pytest.raises(AlloydError) as refused:
-        await start_unix(daemon.server.build(), deep / "a.sock", replace_stale=True)
-    assert refused.value.code is Code.BAD_REQUEST
-    assert str(tmp_path) not in refused.value.message
+    listener = await start_unix(daemon.server.build(), deep / "a.sock", replace_stale=True)
+    assert (deep / "a.sock").is_socket()
+    await listener.stop(0)
+    assert not (deep / "a.sock").exists()
