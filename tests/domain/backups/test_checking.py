@@ -73,7 +73,7 @@ async def test_every_cut_is_found(archive, tmp_path):
 
 async def test_what_is_damaged_is_named(archive, tmp_path):
     parts = read_parts(archive)
-    name = next(name for name in parts if name.startswith("blobs/"))
+    name = next(name for name, content in parts.items() if name.startswith("blobs/") and content)
     parts[name] = b"?" * len(parts[name])
     refused(forge(archive, parts, keep_listing=True), tmp_path, f"{name} is not what was written")
 
