@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import AsyncGenerator
 
@@ -50,6 +51,20 @@ class OutboundStream:
     async def read(self) -> bytes:
         """The whole body at once; raises as :meth:`chunks`."""
         return b"".join([chunk async for chunk in self.chunks()])
+
+    async def read_beginning(self, bytes_max: int) -> bytes:
+        """At most the first ``bytes_max`` of the body, less when it breaks off: to tell of an answer that failed.
+
+        Raises nothing for the body's sake: the status says enough without it.
+        """
+        kept = b""
+        with contextlib.suppress(EgressError):
+            async with contextlib.aclosing(self.chunks()) as chunks:
+                async for chunk in chunks:
+                    kept += chunk[: bytes_max - len(kept)]
+                    if len(kept) >= bytes_max:
+                        break
+        return kept
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
         received = unpacked = 0

@@ -281,6 +281,25 @@ async def test_every_status_is_an_answer(status: int, serve: Any, outbound: Make
     assert (response.status, response.body) == (status, b"body")
 
 
+@pytest.mark.parametrize(("path", "kept"), [("/whole", b"abcd"), ("/short", b"ab"), ("/broken", b"ab"), ("/none", b"")])
+async def test_the_beginning_of_a_body_is_told_whatever_becomes_of_the_rest(
+    path: str, kept: bytes, serve: Any, outbound: Make
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/broken":
+            response = web.StreamResponse(headers={"Content-Length": "10"})
+            await response.prepare(request)
+            await response.write(b"ab")
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        return web.Response(body={"/whole": b"abcdef", "/short": b"ab", "/none": b""}[request.path])
+
+    site = await serve(answer)
+    async with outbound().stream(get(site.url(path))) as stream:
+        assert await stream.read_beginning(4) == kept
+
+
 async def test_too_large(serve: Any, outbound: Make) -> None:
     async def big(request: web.Request) -> web.StreamResponse:
         if request.path == "/length":

@@ -11,8 +11,11 @@ from msgspec import UNSET, UnsetType
 
 from alloyd.domain.operations.content import decode_json, decode_text, is_json, is_text
 from alloyd.domain.operations.http_config import BasicAuth, HttpConfig, Scalar
-from alloyd.domain.operations.model import OperationError
-from alloyd.egress import ResponseHeaders
+from alloyd.domain.operations.model import OperationError, StepContext
+from alloyd.egress import OutboundStream, ResponseHeaders
+from alloyd.egress.retry_after import retry_after_ms
+
+ERROR_BODY_BYTES_MAX = 4096  # how much of a failing answer's body is kept in the error
 
 # The rest of the methods change nothing on the other side.
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -104,3 +107,23 @@ def _authorization(bearer: str | UnsetType, basic: BasicAuth | UnsetType) -> str
 def is_retryable(status: int) -> bool:
     """Whether an answer with this status may get better by itself."""
     return status in (408, 425, 429) or status >= 500
+
+
+async def status_error(ctx: StepContext, method: str, stream: OutboundStream) -> OperationError:
+    """What a step fails of that was answered with a status of failure: shown to everyone who may see the run, so a
+    session's cookie is left out."""
+    body = await stream.read_beginning(ERROR_BODY_BYTES_MAX)
+    retryable = is_retryable(stream.status)
+    asked = stream.headers.get("retry-after")
+    return OperationError(
+        "http_status",
+        f"{method} was answered with status {stream.status}",
+        path="url",
+        retryable=retryable,
+        retry_after_ms=retry_after_ms(asked, ctx.services.clock.now_ms()) if retryable and asked else None,
+        details={
+            "status": stream.status,
+            "headers": headers_as_object(stream.headers.without("set-cookie")),
+            "body": body.decode("utf-8", "replace"),
+        },
+    )

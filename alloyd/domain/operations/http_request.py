@@ -17,17 +17,15 @@ from alloyd.domain.operations.http_message import (
     full_url,
     headers_as_object,
     inline_body,
-    is_retryable,
+    status_error,
 )
 from alloyd.domain.operations.model import Done, Operation, OperationError, StepContext
 from alloyd.egress import EgressError, EgressKind, OutboundRequest, OutboundStream
-from alloyd.egress.retry_after import retry_after_ms
 from alloyd.errors import AlloydError
 
 # A file up to this size is sent whole, with its length: many servers take no chunked body.
 FILE_IN_MEMORY_BYTES_MAX = 1024 * 1024
 SAVED_BYTES_MAX = 256 * 1024 * 1024
-ERROR_BODY_BYTES_MAX = 4096  # how much of a failing answer's body is kept in the error
 
 _FIELDS = frozenset(HttpConfig.__struct_encode_fields__)
 _RENAMED = {"timeout_s": "timeout_ms"}  # egress's words for fields of the config
@@ -79,7 +77,7 @@ async def execute(ctx: StepContext, config: HttpConfig) -> Done:
 
 async def _take(ctx: StepContext, config: HttpConfig, stream: OutboundStream) -> dict[str, Any]:
     if config.fail_on_status and stream.status >= 400:
-        raise await _status_error(ctx, config, stream)
+        raise await status_error(ctx, config.method, stream)
     output: dict[str, Any] = {"status": stream.status, "headers": headers_as_object(stream.headers), "url": stream.url}
     content_type = stream.headers.get("content-type")
     if not isinstance(config.save_to, UnsetType):
@@ -130,31 +128,6 @@ async def _passed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield chunk
     except EgressError as error:
         raise _BrokenOffError(error) from error
-
-
-async def _status_error(ctx: StepContext, config: HttpConfig, stream: OutboundStream) -> OperationError:
-    kept = b""
-    try:
-        async for chunk in stream.chunks():
-            kept += chunk[: ERROR_BODY_BYTES_MAX - len(kept)]
-            if len(kept) >= ERROR_BODY_BYTES_MAX:
-                break
-    except EgressError:
-        pass  # the status is what the step failed of; the rest of the body would only have explained it
-    retryable = is_retryable(stream.status)
-    asked = stream.headers.get("retry-after")
-    return OperationError(
-        "http_status",
-        f"{config.method} was answered with status {stream.status}",
-        path="url",
-        retryable=retryable,
-        retry_after_ms=retry_after_ms(asked, ctx.services.clock.now_ms()) if retryable and asked else None,
-        details={
-            "status": stream.status,
-            "headers": headers_as_object(stream.headers),
-            "body": kept.decode("utf-8", "replace"),
-        },
-    )
 
 
 def _failure(error: EgressError, config: HttpConfig) -> OperationError:

@@ -10,15 +10,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from alloyd.domain.operations.faults import service_faults
 from alloyd.domain.operations.http_config import Scalar, TimeoutMs
-from alloyd.domain.operations.http_message import decode_body, headers_as_object, is_retryable, text_of
+from alloyd.domain.operations.http_message import decode_body, headers_as_object, status_error, text_of
 from alloyd.domain.operations.model import Config, Done, Fault, Operation, OperationError, StepContext
 from alloyd.domain.operations.validation import is_template
 from alloyd.domain.webhooks.model import Destination
 from alloyd.egress import EgressError, OutboundRequest, OutboundStream
-from alloyd.egress.retry_after import retry_after_ms
 from alloyd.kit.signatures import DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, signature_header
 
-ERROR_BODY_BYTES_MAX = 4096  # how much of a failing answer's body is kept in the error
 KIND_CHARS_MAX = 128
 DEFAULT_EVENT = "workflow.webhook"
 
@@ -110,7 +108,7 @@ def _headers(ctx: StepContext, config: WebhookSendConfig, to: Destination, body:
 
 async def _take(ctx: StepContext, stream: OutboundStream) -> dict[str, Any]:
     if not 200 <= stream.status < 300:
-        raise await _status_error(ctx, stream)
+        raise await status_error(ctx, "POST", stream)
     most = ctx.services.output_bytes_max
     content = b""
     async for chunk in stream.chunks():
@@ -126,27 +124,6 @@ async def _take(ctx: StepContext, stream: OutboundStream) -> dict[str, Any]:
         "url": stream.url,
         "delivery_id": ctx.idempotency_key,
     }
-
-
-async def _status_error(ctx: StepContext, stream: OutboundStream) -> OperationError:
-    kept = b""
-    try:
-        async for chunk in stream.chunks():
-            kept += chunk[: ERROR_BODY_BYTES_MAX - len(kept)]
-            if len(kept) >= ERROR_BODY_BYTES_MAX:
-                break
-    except EgressError:
-        pass  # the status is what the step failed of
-    retryable = is_retryable(stream.status)
-    asked = stream.headers.get("retry-after")
-    return OperationError(
-        "http_status",
-        f"POST was answered with status {stream.status}",
-        path="url",
-        retryable=retryable,
-        retry_after_ms=retry_after_ms(asked, ctx.services.clock.now_ms()) if retryable and asked else None,
-        details={"status": stream.status, "body": kept.decode("utf-8", "replace")},
-    )
 
 
 def check(config: Mapping[str, Any]) -> list[Fault]:

@@ -88,7 +88,7 @@ class Upstream:
         status = stream.status
         if 200 <= status < 300:
             return
-        words = self._words(await _beginning(stream))
+        words = self._words(await stream.read_beginning(ERROR_BODY_BYTES_MAX))
         told = f"status {status}" + (f": {words}" if words else "")
         asked = stream.headers.get("retry-after")
         if status in _RETRYABLE or status >= 500:
@@ -115,19 +115,6 @@ class Upstream:
         if self._secret:
             words = words.replace(self._secret, "***")
         return "".join(char if char.isprintable() else " " for char in words[:ERROR_WORDS_MAX])
-
-
-async def _beginning(stream: OutboundStream) -> bytes:
-    kept = b""
-    try:
-        async with aclosing(stream.chunks()) as chunks:
-            async for chunk in chunks:
-                kept += chunk[: ERROR_BODY_BYTES_MAX - len(kept)]
-                if len(kept) >= ERROR_BODY_BYTES_MAX:
-                    break
-    except EgressError:
-        pass  # the status says enough
-    return kept
 
 
 def decode_object(body: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alloyd.domain.webhooks.model import SNIPPET_BYTES, Delivery, Destination
-from alloyd.egress import EgressError, EgressKind, Outbound, OutboundRequest, OutboundStream
+from alloyd.egress import EgressError, EgressKind, Outbound, OutboundRequest
 from alloyd.egress.retry_after import retry_after_ms
 from alloyd.kit.signatures import DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, signature_header
 
@@ -61,22 +61,10 @@ async def post(outbound: Outbound, to: Destination, delivery: Delivery, now_ms: 
             return Posted(
                 stream.status,
                 None if 200 <= stream.status < 300 else f"answered with status {stream.status}",
-                await _snippet(stream),
+                (await stream.read_beginning(SNIPPET_BYTES)).decode("utf-8", "replace"),
                 retry_after_ms(asked, now_ms) if asked else None,
                 final=stream.status == GONE,
             )
     except EgressError as error:
         # What alloyd itself refuses will be refused again, until an operator opens it.
         return Posted(error=error.message, final=error.kind is EgressKind.REFUSED)
-
-
-async def _snippet(stream: OutboundStream) -> str:
-    kept = b""
-    try:
-        async for chunk in stream.chunks():
-            kept += chunk[: SNIPPET_BYTES - len(kept)]
-            if len(kept) >= SNIPPET_BYTES:
-                break
-    except EgressError:
-        pass  # the status says whether it arrived; the rest would only have explained it
-    return kept.decode("utf-8", "replace")

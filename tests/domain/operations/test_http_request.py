@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from alloyd.domain.operations.catalogue import get_operation
-from alloyd.domain.operations.http_request import ERROR_BODY_BYTES_MAX, FILE_IN_MEMORY_BYTES_MAX
+from alloyd.domain.operations.http_message import ERROR_BODY_BYTES_MAX
+from alloyd.domain.operations.http_request import FILE_IN_MEMORY_BYTES_MAX
 from alloyd.domain.operations.model import OperationError
 from alloyd.domain.operations.validation import check_config
 from alloyd.egress import EgressLimits, EgressPolicy, Outbound
