@@ -148,6 +148,7 @@ async def test_a_body_that_is_not_what_is_wanted(
     ("status", "headers", "retryable", "after_ms"),
     [
         (400, {}, False, None),
+        (401, {"Set-Cookie": "session=canary"}, False, None),
         (404, {"Retry-After": "5"}, False, None),
         (408, {}, True, None),
         (425, {}, True, None),
@@ -168,6 +169,7 @@ async def test_a_failing_status(
     assert error.details["status"] == status
     assert error.details["body"].startswith("why\n")
     assert len(error.details["body"]) == ERROR_BODY_BYTES_MAX
+    assert "canary" not in str(error.details)
 
 
 async def test_a_failing_status_can_be_an_answer(run: Any, serve: Any) -> None:
