@@ -11,8 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
-from alloyd.errors import AlloydError
+from alloyd.errors import AlloydError, Code
 from alloyd.principal import Principal
+from alloyd.wire.auth import Authenticator
 from alloyd.wire.cors import Cors
 from alloyd.wire.route import TICKET_STREAMS, Call, Route
 
@@ -41,16 +42,20 @@ class Surface(ABC):
     # Which pages of other origins may call this from a browser; None for none.
     cors: Cors | None = None
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], authenticator: Authenticator | None = None) -> None:
+        """``authenticator``: who turns credentials into principals here; None where nobody signs in."""
         self.routes = tuple(routes)
+        self._authenticator = authenticator
 
-    @abstractmethod
     def find_principal(self, request: web.Request) -> Principal | None:
         """The caller if that is known without waiting (a cached key); None to ask :meth:`authenticate`."""
+        return None if self._authenticator is None else self._authenticator.find(request)
 
-    @abstractmethod
     async def authenticate(self, request: web.Request) -> Principal:
         """The caller, or raises ``unauthorized``. Runs before the body is read and the resource looked up."""
+        if self._authenticator is None:
+            raise AlloydError(Code.UNAUTHORIZED, "nobody signs in here")
+        return await self._authenticator.authenticate(request)
 
     def find_stream_principal(self, request: web.Request) -> Principal | None:
         """:meth:`find_principal` for a stream of events, which may accept more; raises ``unauthorized``."""

@@ -40,21 +40,14 @@ class ControlSurface(Surface):
         prefix: str = "/v1",
         tickets: StreamTickets | None = None,
     ) -> None:
-        super().__init__(routes)
+        super().__init__(routes, authenticator)
         self._tickets = tickets
         if tickets is not None:
             self.stream_security = {"streamTicket": {"type": "apiKey", "in": "query", "name": "ticket"}}
         self.name = name
         self.prefix = prefix
         self.names_organizations = prefix == "/v1"  # the operator's surface is about all of them
-        self._authenticator = authenticator
         self._clock = clock
-
-    def find_principal(self, request: web.Request) -> Principal | None:
-        return self._authenticator.find(request)
-
-    async def authenticate(self, request: web.Request) -> Principal:
-        return await self._authenticator.authenticate(request)
 
     def find_stream_principal(self, request: web.Request) -> Principal | None:
         if self._tickets is None or "ticket" not in request.query:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from alloyd.errors import AlloydError, Code, bad_request
-from alloyd.principal import Principal
 from alloyd.wire.auth import Authenticator
 from alloyd.wire.cors import Cors
 from alloyd.wire.route import Call, Handler, Route
@@ -54,18 +52,11 @@ class EmbeddedSurface(Surface):
         prefix: str = PREFIX,
         aliases: Sequence[str] = (),
     ) -> None:
-        super().__init__(routes)
+        super().__init__(routes, authenticator)
         self.name = name
         self.prefix = prefix
         self.aliases = aliases
         self.cors = cors
-        self._authenticator = authenticator
-
-    def find_principal(self, request: web.Request) -> Principal | None:
-        return self._authenticator.find(request)
-
-    async def authenticate(self, request: web.Request) -> Principal:
-        return await self._authenticator.authenticate(request)
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,7 @@ from alloyd.domain.sessions.service import SessionService
 from alloyd.errors import AlloydError, not_found
 from alloyd.principal import Principal
 from alloyd.wire.auth import Authenticator, read_bearer, unauthorized
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import Call
 from alloyd.wire.surface import Surface
 
 COOKIE: Final = "token"
@@ -64,16 +63,6 @@ class ObjectsSurface(Surface):
     name = "objects"
     prefix = "/api/v1/objects"
     challenge = "Bearer"
-
-    def __init__(self, routes: Sequence[Route], authenticator: Authenticator) -> None:
-        super().__init__(routes)
-        self._authenticator = authenticator
-
-    def find_principal(self, request: web.Request) -> Principal | None:
-        return self._authenticator.find(request)
-
-    async def authenticate(self, request: web.Request) -> Principal:
-        return await self._authenticator.authenticate(request)
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode(value)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from alloyd.errors import AlloydError
-from alloyd.principal import Principal
-from alloyd.wire.auth import Authenticator
-from alloyd.wire.route import Call, Route
+from alloyd.wire.route import Call
 from alloyd.wire.surface import Surface
 
 _ENCODER = msgspec.json.Encoder()
@@ -22,16 +18,6 @@ class PrivateSurface(Surface):
 
     name = "private"
     prefix = "/api/private"
-
-    def __init__(self, routes: Sequence[Route], authenticator: Authenticator) -> None:
-        super().__init__(routes)
-        self._authenticator = authenticator
-
-    def find_principal(self, request: web.Request) -> Principal | None:
-        return self._authenticator.find(request)
-
-    async def authenticate(self, request: web.Request) -> Principal:
-        return await self._authenticator.authenticate(request)
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode({"success": True, "data": value})

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from alloyd.errors import AlloydError, Code
-from alloyd.principal import Principal
+from alloyd.errors import AlloydError
 from alloyd.wire.route import PUBLIC, Call, Route
 from alloyd.wire.surface import Surface
 from alloyd.wire.system import health, metrics
@@ -23,12 +22,6 @@ class SystemSurface(Surface):
     name = "system"
     prefix = ""
     challenge = "Bearer"
-
-    def find_principal(self, request: web.Request) -> Principal | None:
-        return None
-
-    async def authenticate(self, request: web.Request) -> Principal:
-        raise AlloydError(Code.UNAUTHORIZED, "nobody signs in here")
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode(value)
