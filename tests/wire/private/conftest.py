@@ -97,8 +97,10 @@ async def open_client(backend: Backend) -> AsyncIterator[Client]:
     surface = PrivateSurface(storage_routes.routes(backend.storage, read_timeout_s=30), KnownKeys())
     http = TestClient(TestServer(Server([surface], authorize, WireLimits()).build()))
     await http.start_server()
-    yield Client(http)
-    await http.close()
+    try:
+        yield Client(http)
+    finally:
+        await http.close()
 
 
 @pytest.fixture
