@@ -85,13 +85,13 @@ $(VENV)/.made:
 
 $(VENV)/.run-stamp: $(VENV)/.made requirements.lock pyproject.toml
 	@echo "installing from requirements.lock"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 $(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
 	@echo "installing from requirements-dev.lock"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 $(UV):
