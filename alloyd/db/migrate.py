@@ -26,6 +26,9 @@ MIGRATIONS = (
     "0010_embedded.sql",
     "0011_connectors.sql",
     "0012_objects.sql",
+    "0013_teammates.sql",
+    "0014_bound_keys.sql",
+    "0015_uninstalled.sql",
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

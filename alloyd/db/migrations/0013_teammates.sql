@@ -1,0 +1,1 @@
+-- AI teammates and their conversations.

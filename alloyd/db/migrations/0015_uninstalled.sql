@@ -1,0 +1,1 @@
+-- Workflows that were taken from an end user, whose waiting runs are still to be ended.
