@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from alloyd.db import Tx
 from alloyd.domain.runs import store_waits
@@ -18,7 +18,11 @@ class Awaited:
         self._events: dict[str, frozenset[str]] = {}
         self._known_max: dict[str, int] = {}
 
-    def has_any(self, org_id: str, patterns: list[str]) -> bool:
+    def knows(self, org_id: str) -> bool:
+        """Whether any of the organization's runs may wait for an event."""
+        return org_id in self._events
+
+    def has_any(self, org_id: str, patterns: Iterable[str]) -> bool:
         """Whether one of ``patterns`` may be waited for."""
         events = self._events.get(org_id)
         return events is not None and not events.isdisjoint(patterns)

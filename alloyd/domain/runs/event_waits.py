@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from alloyd.kit.clock import rfc3339
 from alloyd.principal import Principal
 
 CONSUMER = "event waits"
+# Kinds whose patterns are remembered: a daemon tells of few, an embedded API of as many as its callers think of.
+KINDS_KNOWN_MAX = 4096
 _ALL = ".*"
 
 
@@ -41,7 +44,8 @@ class EventWaits:
 
     def wanted(self, event: Event) -> bool:
         """Whether a run of the event's organization may wait for its kind."""
-        return self._engine.awaited.has_any(event.org_id, patterns_of(event.kind))
+        awaited = self._engine.awaited
+        return awaited.knows(event.org_id) and awaited.has_any(event.org_id, patterns_of(event.kind))
 
     def handle(self, tx: Tx, events: list[Event]) -> None:
         """Wake those that wait for one of ``events``: each for one only, and for none that came before it."""
@@ -127,10 +131,11 @@ class EventWaits:
             tx.after_commit(lambda: self._engine.deliver(org_id, run_id, wakeup))
 
 
-def patterns_of(kind: str) -> list[str]:
+@lru_cache(KINDS_KNOWN_MAX)
+def patterns_of(kind: str) -> tuple[str, ...]:
     """What a wait for this kind may say: ``a.b.c``, ``a.b.*``, ``a.*``."""
     words = kind.split(".")
-    return [kind, *(".".join(words[:count]) + _ALL for count in range(len(words) - 1, 0, -1))]
+    return (kind, *(".".join(words[:count]) + _ALL for count in range(len(words) - 1, 0, -1)))
 
 
 def holds(wanted: Any, given: Any) -> bool:

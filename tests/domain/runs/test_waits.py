@@ -242,8 +242,8 @@ def test_what_a_payload_has_to_hold(wanted: Any, given: Any, result: bool) -> No
 
 
 def test_patterns() -> None:
-    assert patterns_of("a.b.c") == ["a.b.c", "a.b.*", "a.*"]
-    assert patterns_of("a") == ["a"]
+    assert patterns_of("a.b.c") == ("a.b.c", "a.b.*", "a.*")
+    assert patterns_of("a") == ("a",)
 
 
 @pytest.mark.parametrize(
