@@ -76,6 +76,9 @@ ACTIONS: dict[str, Rule] = {
     "api_key.disable": Rule(Role.ADMIN, "keys:write"),
     "api_key.rotate": Rule(Role.ADMIN, "keys:write"),
     "api_key.revoke": Rule(Role.ADMIN, "keys:write"),
+    "teammate.read": Rule(Role.VIEWER, "teammates:read"),
+    "teammate.write": Rule(Role.ADMIN, "teammates:write"),
+    "teammate.message": Rule(Role.MEMBER, "teammates:message"),
     "storage.read": Rule(Role.VIEWER, "storage:read"),
     "storage.write": Rule(Role.MEMBER, "storage:write"),
     "workflow.read": Rule(Role.VIEWER, "workflows:read"),
@@ -95,6 +98,8 @@ OWNERS_OWN = frozenset({"organization", "member", "grant"})
 
 # Broad scopes open a whole surface; the role still limits.
 SURFACE_SCOPES = frozenset({"private", "control", "embedded"})
+# What a key that is bound to a teammate has in place of scopes. Nobody can ask for it, and no other surface accepts it.
+CHANNEL_SCOPE = "channel"
 FINE_SCOPES = frozenset(rule.scope for rule in ACTIONS.values())
 SCOPES = SURFACE_SCOPES | FINE_SCOPES
 
@@ -165,6 +170,7 @@ class Principal:
     A user may belong to several organizations: ``standings`` has all of them, and :meth:`within` moves to another. A
     user of none has an empty ``org_id`` and may do nothing that needs an action. ``expires_at`` is when a token ends,
     in milliseconds since the epoch; None for what is ended by whoever issued it. ``run_id`` is the run whose step acts.
+    ``teammate_id`` is the one teammate that a bound key may talk to.
     """
 
     kind: Kind
@@ -180,6 +186,7 @@ class Principal:
     team_roles: tuple[TeamRole, ...] = ()
     expires_at: int | None = None
     run_id: str | None = None
+    teammate_id: str | None = None
 
     def within(self, org_id: str) -> Principal | None:
         """The same caller acting in ``org_id``; None when it does not belong there."""

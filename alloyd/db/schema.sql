@@ -26,7 +26,7 @@ CREATE TABLE api_keys (
     disabled_at INTEGER,
     revoked_at INTEGER,
     last_used_at INTEGER
-, team_id TEXT) STRICT;
+, team_id TEXT, teammate_id TEXT) STRICT;
 
 CREATE TABLE assets (
     id TEXT PRIMARY KEY,
@@ -453,6 +453,15 @@ CREATE TABLE timers (
     fire_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE uninstalled_workflows (
+    org_id TEXT NOT NULL,
+    end_user_id TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    upto_seq INTEGER NOT NULL,  -- of runs: what a later installation starts goes on
+    since INTEGER NOT NULL,
+    PRIMARY KEY (org_id, end_user_id, workflow_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE usage_days (
     day INTEGER NOT NULL,         -- its beginning
     org_id TEXT NOT NULL,
@@ -596,6 +605,8 @@ CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE expires_at IS NOT
 
 CREATE INDEX api_keys_by_org ON api_keys (org_id, id);
 
+CREATE INDEX api_keys_by_teammate ON api_keys (org_id, teammate_id) WHERE teammate_id IS NOT NULL;
+
 CREATE INDEX assets_by_org ON assets (org_id, id);
 
 CREATE INDEX audit_log_by_org ON audit_log (org_id, created_at);
@@ -701,6 +712,9 @@ CREATE INDEX runs_logged_errors ON runs (org_id, end_user_id, workflow_id)
     WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL AND state = 'failed';
 
 CREATE INDEX runs_unfinished ON runs (deadline_at) WHERE ended_at IS NULL;
+
+CREATE INDEX runs_unfinished_of_end_user ON runs (org_id, end_user_id)
+    WHERE end_user_id IS NOT NULL AND ended_at IS NULL;
 
 CREATE UNIQUE INDEX schedule_fires_once ON schedule_fires (schedule_id, fire_at);
 

@@ -12,17 +12,19 @@ from alloyd.domain.keys.service import KeyService
 from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.sessions.service import SessionService
 from alloyd.errors import AlloydError, Code, conflict
-from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
+from alloyd.principal import CHANNEL_SCOPE, FINE_SCOPES, SCOPES, Kind, Principal, Role
 
 # On the data directory's socket only: which organization the operator acts in, by id or slug.
 OPERATOR_ORG_HEADER = "X-Alloyd-Organization"
 OPERATOR_SURFACE = "operator"
 
-# What a surface accepts of a key: its own broad scope, and on the control plane the finer ones.
+# What a surface accepts of a key: its own broad scope, and on the control plane the finer ones. A key bound to a
+# teammate has no scope but the channel's: whatever surface does not name that refuses it.
 SURFACE_ACCEPTS: dict[str, frozenset[str]] = {
     "private": frozenset({"private"}),
     "control": frozenset({"control"}) | FINE_SCOPES,
     "embedded": frozenset({"embedded"}),
+    "channel": frozenset({"private", CHANNEL_SCOPE}),
 }
 
 _READING = frozenset({"GET", "HEAD"})

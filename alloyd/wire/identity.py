@@ -42,6 +42,7 @@ class ApiKeyJson(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     organization_id: str
     team_id: str | None
+    teammate_id: str | None
     name: str
     description: str | None
     prefix: str
@@ -115,6 +116,7 @@ def _key_members(key: ApiKey, now_ms: int) -> dict[str, Any]:
         "id": key.id,
         "organization_id": key.org_id,
         "team_id": key.team_id,
+        "teammate_id": key.teammate_id,
         "name": key.name,
         "description": key.description,
         "prefix": key.prefix,

@@ -29,6 +29,7 @@ group = Group("key", help="API keys.", example="alloyd key create --org acme --n
     help="What it may do.",
 )
 @click.option("--expires", type=DURATION, help="When the key ends, from now: 90d, 12h; else never.")
+@click.option("--teammate", metavar="ID", help="Bind it to this teammate: it opens its channel and nothing else.")
 @click.option("--description", help="More about it.")
 @org_option
 @json_option
@@ -40,6 +41,7 @@ async def create_key(client: Client, as_json: bool, expires: int | None, scopes:
         "role": given["role"],
         "description": given["description"],
         "scopes": list(scopes) or None,
+        "teammate_id": given["teammate"],
         "expires_at": None if expires is None else rfc3339(Clock().now_ms() + expires),
     }
     _show_raw(await client.post(STEM, body), as_json)

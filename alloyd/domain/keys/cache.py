@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from hashlib import sha256
 from hmac import compare_digest
 
-from alloyd.domain.keys.model import ID_SLICE, RAW_CHARS, ApiKey
+from alloyd.domain.keys.model import ID_SLICE, RAW_CHARS, ApiKey, scopes_on
 from alloyd.kit.clock import Clock
 from alloyd.principal import Grant, Kind, Principal
 
@@ -26,7 +26,7 @@ class CachedKey:
         self.key = key
         self.secret_hash = secret_hash
         self.grants = grants
-        self.scopes = frozenset(key.scopes)
+        self.scopes = key.working_scopes
         self.expires_at = _NEVER if key.expires_at is None else key.expires_at
         self.principals: dict[str, Principal] = {}
         self.used_at = 0
@@ -40,10 +40,11 @@ class CachedKey:
                 self.id,
                 self.org_id,
                 self.key.role,
-                self.scopes,
+                scopes_on(surface, self.scopes),
                 surface=surface,
                 team_id=self.key.team_id,
                 grants=self.grants,
+                teammate_id=self.key.teammate_id,
             )
             self.principals[surface] = found
         return found

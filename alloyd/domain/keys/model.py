@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.kit.ids import random_token
-from alloyd.principal import FINE_SCOPES, SCOPES, Kind, Principal, Role
+from alloyd.principal import ACTIONS, CHANNEL_SCOPE, FINE_SCOPES, SCOPES, Kind, Principal, Role
 
 KEY_PREFIX = "alloy_"
 KEY_ID_CHARS = 8
@@ -29,6 +29,8 @@ LIFETIME_MS_MAX = 100 * 365 * 24 * 3_600_000
 
 _RAW = re.compile(r"alloy_([A-Za-z0-9_-]{8})_[A-Za-z0-9_-]{43}\Z")
 _ID_ALPHABET = string.ascii_letters + string.digits
+_BOUND_SCOPES = frozenset({CHANNEL_SCOPE})
+_MESSAGE_SCOPE = ACTIONS["teammate.message"].scope
 
 
 class KeyState(StrEnum):
@@ -58,6 +60,7 @@ class ApiKey:
     revoked_at: int | None
     last_used_at: int | None
     team_id: str | None = None
+    teammate_id: str | None = None
 
     def state(self, now_ms: int) -> KeyState:
         """Whether the key works at ``now_ms``; what can't be undone comes first."""
@@ -74,6 +77,11 @@ class ApiKey:
         """What of the raw key may be shown."""
         return f"alloy_{self.key_id}"
 
+    @property
+    def working_scopes(self) -> frozenset[str]:
+        """What the key opens: bound to a teammate nothing but its channel, whatever else its row may say."""
+        return _BOUND_SCOPES if self.teammate_id is not None else frozenset(self.scopes)
+
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
@@ -87,7 +95,8 @@ class IssuedKey:
 class CreateKey:
     """What a new key is made of. ``scopes`` None: those of the creating key, else `private` and `control`.
 
-    ``expires_at`` is in milliseconds since the epoch, None for never; ``team_id`` the team that it is bound to.
+    ``expires_at`` is in milliseconds since the epoch, None for never; ``team_id`` the team that it is bound to;
+    ``teammate_id`` the teammate whose channel is all that it opens: then it has neither scopes nor a team.
     """
 
     name: str
@@ -96,6 +105,7 @@ class CreateKey:
     expires_at: int | None = None
     description: str | None = None
     team_id: str | None = None
+    teammate_id: str | None = None
 
 
 def new_raw_key() -> str:
@@ -131,6 +141,30 @@ def check_scopes(principal: Principal, scopes: tuple[str, ...] | None) -> tuple[
     if not grantable_scopes(principal).issuperset(scopes):
         raise AlloydError(Code.FORBIDDEN, "scopes: a key can't grant what it does not have itself", field="scopes")
     return tuple(sorted(set(scopes)))
+
+
+def scopes_of(principal: Principal, new: CreateKey) -> tuple[str, ...]:
+    """The scopes that ``new`` gets of ``principal``: by :func:`check_scopes`, or the channel's for one teammate's key.
+
+    Raises ``bad_request`` for scopes or a team beside a teammate, ``forbidden`` when the creator itself may not talk
+    to teammates by its scopes.
+    """
+    if new.teammate_id is None:
+        return check_scopes(principal, new.scopes)
+    if new.scopes is not None:
+        raise bad_request("scopes: a key that is bound to a teammate has none of its own; leave them out", "scopes")
+    if new.team_id is not None:
+        raise bad_request("teammate_id: a key is bound to a team or to a teammate, not to both", "teammate_id")
+    if not grantable_scopes(principal) & {"private", _MESSAGE_SCOPE}:
+        raise AlloydError(
+            Code.FORBIDDEN, "teammate_id: a key can't grant what it does not have itself", field="teammate_id"
+        )
+    return (CHANNEL_SCOPE,)
+
+
+def scopes_on(surface: str, scopes: frozenset[str]) -> frozenset[str]:
+    """What ``scopes`` are on ``surface``: the private scope opens every teammate's channel as well."""
+    return scopes | _BOUND_SCOPES if surface == CHANNEL_SCOPE and "private" in scopes else scopes
 
 
 def grantable_scopes(principal: Principal) -> frozenset[str]:

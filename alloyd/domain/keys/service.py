@@ -36,6 +36,9 @@ LOOKUPS_MAX = 10
 EXPIRY_OVERLAP_MS = 60_000
 _NO_HASH = bytes(32)
 
+# Teammates are built of what is built of keys' neighbours, so they are asked, not imported: (conn, org_id, id).
+RequireTeammate = Callable[[sqlite3.Connection, str, str], object]
+
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
@@ -72,6 +75,11 @@ class KeyService:
         # The cached path of every request, without a call in between.
         self.find_cached: Callable[[str, str, frozenset[str]], Principal | None] = self._cache.find
         orgs_.on_archive(self._end_all_of)
+        self._require_teammate: RequireTeammate = _no_teammate
+
+    def bind_to(self, require: RequireTeammate) -> None:
+        """``require`` raises unless an organization has a teammate of that id: until it is told, no key is bound."""
+        self._require_teammate = require
 
     # -- authenticating --------------------------------------------------------------------------------------
 
@@ -102,7 +110,7 @@ class KeyService:
         key = secret.key
         if secret.org_archived or key.state(self._clock.now_ms()) is not KeyState.ACTIVE:
             return None
-        if accepts.isdisjoint(key.scopes):
+        if accepts.isdisjoint(key.working_scopes):
             return None
         entry = CachedKey(key, given, grants)
         self._cache.put(entry)
@@ -141,13 +149,13 @@ class KeyService:
         """Make a key. A repeat of ``once`` answers with the first one, but never with its raw text again.
 
         What the creator is denied is denied to the key as well. Raises ``bad_request`` (name, description, scopes,
-        expires_at), ``not_found`` (team), ``forbidden`` for a role or scope above the creator's, ``conflict`` when the
-        organization is archived or has too many keys. Emits ``api_key.created``.
+        expires_at, teammate_id), ``not_found`` (team, teammate), ``forbidden`` for a role or scope above the creator's,
+        ``conflict`` when the organization is archived or has too many keys. Emits ``api_key.created``.
         """
         check_name(new.name, "name", model.NAME_CHARS_MAX)
         if new.description is not None:
             _check_description(new.description)
-        checked = replace(new, scopes=model.check_scopes(principal, new.scopes))
+        checked = replace(new, scopes=model.scopes_of(principal, new))
         model.check_role(principal, new.role)
 
         def write(tx: Tx) -> IssuedKey:
@@ -158,6 +166,8 @@ class KeyService:
             orgs.require_active(tx, principal.org_id)
             if new.team_id is not None:
                 require_team(tx.conn, principal.org_id, new.team_id)
+            if new.teammate_id is not None:
+                self._require_teammate(tx.conn, principal.org_id, new.teammate_id)
             issued = _issue(tx, principal.org_id, principal.id, checked)
             copy_denies(tx, principal, issued.key.id)
             idempotency.remember_made(tx, principal.org_id, once, issued.key.id)
@@ -220,12 +230,11 @@ class KeyService:
                 return IssuedKey(_must_find(tx.conn, principal.org_id, made), None)
             old = _must_find(tx.conn, principal.org_id, id_)
             _require_rule_over(principal, "api_key.rotate", old)
-            model.check_scopes(principal, old.scopes)
+            model.scopes_of(principal, _again(old))
             if old.state(tx.now) is not KeyState.ACTIVE:
                 raise conflict(f"the key is {old.state(tx.now)}")
             orgs.require_active(tx, old.org_id)
-            alike = CreateKey(old.name, old.scopes, old.role, old.expires_at, old.description, old.team_id)
-            issued = _issue(tx, old.org_id, principal.id, alike)
+            issued = _issue(tx, old.org_id, principal.id, replace(_again(old), scopes=old.scopes))
             copy_grants(tx, old.org_id, old.id, issued.key.id)
             copy_denies(tx, principal, issued.key.id)  # whoever rotates a key gets to know it
             ends_at = min(tx.now + grace_ms, old.expires_at or tx.now + grace_ms)
@@ -279,6 +288,14 @@ class KeyService:
         if store.exists_live_of_team(tx, org_id, team_id):
             raise conflict("keys are bound to the team; revoke or replace them first")
 
+    def end_of_teammate(self, tx: Tx, org_id: str, teammate_id: str) -> None:
+        """For who deletes a teammate: its keys are revoked in ``tx``. Emits ``api_key.revoked`` for each."""
+        keys = store.list_unrevoked_of_teammate(tx, org_id, teammate_id)
+        for id_, _key_id, name in keys:
+            store.revoke(tx, org_id, id_)
+            tx.emit(Event(org_id, "api_key.revoked", id_, {"name": name, "teammate_id": teammate_id}))
+        self._end(tx, [(id_, key_id) for id_, key_id, _name in keys], "the key's teammate was deleted")
+
     # -- ending ----------------------------------------------------------------------------------------------
 
     def _end(self, tx: Tx, keys: Collection[tuple[str, str]], reason: str) -> None:
@@ -324,6 +341,10 @@ class KeyService:
         return len(rows)
 
 
+def _no_teammate(_conn: sqlite3.Connection, _org_id: str, _id: str) -> None:
+    raise not_found("teammate")
+
+
 def _issue(tx: Tx, org_id: str, created_by: str, new: CreateKey) -> IssuedKey:
     if store.count_live(tx, org_id, model.KEYS_PER_ORG_MAX) >= model.KEYS_PER_ORG_MAX:
         raise conflict(f"an organization has at most {model.KEYS_PER_ORG_MAX} working keys; revoke some first")
@@ -345,13 +366,22 @@ def _issue(tx: Tx, org_id: str, created_by: str, new: CreateKey) -> IssuedKey:
         revoked_at=None,
         last_used_at=None,
         team_id=new.team_id,
+        teammate_id=new.teammate_id,
     )
     store.insert(tx, key, model.hash_raw_key(raw))
     payload: dict[str, Any] = {"name": key.name, "role": key.role.value, "scopes": key.scopes, "created_by": created_by}
     if key.team_id is not None:
         payload["team_id"] = key.team_id
+    if key.teammate_id is not None:
+        payload["teammate_id"] = key.teammate_id
     tx.emit(Event(org_id, "api_key.created", key.id, payload))
     return IssuedKey(key, raw)
+
+
+def _again(old: ApiKey) -> CreateKey:
+    """What a key like ``old`` is asked for with: a bound one gets its scope by being bound."""
+    scopes = None if old.teammate_id is not None else old.scopes
+    return CreateKey(old.name, scopes, old.role, old.expires_at, old.description, old.team_id, old.teammate_id)
 
 
 def _find_secret(conn: sqlite3.Connection, key_id: str) -> tuple[store.Secret, tuple[Grant, ...]] | None:

@@ -29,7 +29,7 @@ def insert(tx: Tx, key: ApiKey, secret_hash: bytes) -> None:
     """Write a new key."""
     tx.execute(
         "INSERT INTO api_keys (id, org_id, name, description, key_id, secret_hash, scopes, role, created_by, "
-        "created_at, expires_at, team_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created_at, expires_at, team_id, teammate_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             key.id,
             key.org_id,
@@ -43,6 +43,7 @@ def insert(tx: Tx, key: ApiKey, secret_hash: bytes) -> None:
             key.created_at,
             key.expires_at,
             key.team_id,
+            key.teammate_id,
         ),
     )
 
@@ -56,18 +57,18 @@ def find_secret(conn: sqlite3.Connection, key_id: str) -> Secret | None:
     """The key of that visible id with its hash: here the credential tells the organization, not the other way round."""
     row = conn.execute(
         "SELECT k.id, k.org_id, k.name, k.description, k.key_id, k.scopes, k.role, k.created_by, k.created_at, "
-        "k.expires_at, k.disabled_at, k.revoked_at, k.last_used_at, k.team_id, k.secret_hash, o.archived_at "
-        "FROM api_keys k JOIN organizations o ON o.id = k.org_id WHERE k.key_id = ?",
+        "k.expires_at, k.disabled_at, k.revoked_at, k.last_used_at, k.team_id, k.teammate_id, k.secret_hash, "
+        "o.archived_at FROM api_keys k JOIN organizations o ON o.id = k.org_id WHERE k.key_id = ?",
         (key_id,),
     ).fetchone()
-    return None if row is None else Secret(_key(row), row[14], row[15] is not None)
+    return None if row is None else Secret(_key(row), row[15], row[16] is not None)
 
 
 def find(conn: sqlite3.Connection, org_id: str, id_: str) -> ApiKey | None:
     """One of an organization's keys, ended ones too."""
     row = conn.execute(
         "SELECT id, org_id, name, description, key_id, scopes, role, created_by, created_at, expires_at, "
-        "disabled_at, revoked_at, last_used_at, team_id FROM api_keys WHERE org_id = ? AND id = ?",
+        "disabled_at, revoked_at, last_used_at, team_id, teammate_id FROM api_keys WHERE org_id = ? AND id = ?",
         (org_id, id_),
     ).fetchone()
     return None if row is None else _key(row)
@@ -89,11 +90,20 @@ def exists_live_of_team(tx: Tx, org_id: str, team_id: str) -> bool:
     return row is not None
 
 
+def list_unrevoked_of_teammate(tx: Tx, org_id: str, teammate_id: str) -> list[tuple[str, str, str]]:
+    """Row id, visible id and name of the keys bound to a teammate that are not revoked yet."""
+    rows = tx.execute(
+        "SELECT id, key_id, name FROM api_keys WHERE org_id = ? AND teammate_id = ? AND revoked_at IS NULL ORDER BY id",
+        (org_id, teammate_id),
+    )
+    return rows.fetchall()
+
+
 def list_before(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[ApiKey]:
     """An organization's keys with ids below ``before_id`` (None: from the newest), newest first, ended ones too."""
     rows = conn.execute(
         "SELECT id, org_id, name, description, key_id, scopes, role, created_by, created_at, expires_at, "
-        "disabled_at, revoked_at, last_used_at, team_id FROM api_keys "
+        "disabled_at, revoked_at, last_used_at, team_id, teammate_id FROM api_keys "
         "WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
         (org_id, before_id, limit),
     )
@@ -160,7 +170,7 @@ def update_last_used(tx: Tx, used: Iterable[tuple[int, str, str]]) -> None:
 
 
 def _key(row: Any) -> ApiKey:
-    return ApiKey(row[0], row[1], row[2], row[3], row[4], _SCOPES.decode(row[5]), Role(row[6]), *row[7:14])
+    return ApiKey(row[0], row[1], row[2], row[3], row[4], _SCOPES.decode(row[5]), Role(row[6]), *row[7:15])
 
 
 # In the table of notes: the organization whose first key was made, and perhaps shown to nobody yet.

@@ -26,6 +26,8 @@ _MS = timedelta(milliseconds=1)
 class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     """A new key. Without `scopes` it gets those of the creating key, without `role` it is a member.
 
+    With `teammate_id` it opens nothing but that teammate's channel; `scopes` and `team_id` are left out then.
+
     The answer to a repeat with the same `idempotency_key` is the same key and status, but `key` is null: the raw key
     is told once, and nobody can look it up again.
     """
@@ -35,6 +37,7 @@ class CreateKeyBody(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.MEMBER
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     team_id: str | None = None
+    teammate_id: str | None = None
     description: KeyDescription | None = None
     organization_id: str | None = None
     idempotency_key: IdempotencyKey | None = None
@@ -66,7 +69,7 @@ class ApiKeys:
         body: CreateKeyBody = call.body
         organization_of(call, body.organization_id)
         expires_at = None if body.expires_at is None else (body.expires_at - _EPOCH) // _MS
-        new = CreateKey(body.name, body.scopes, body.role, expires_at, body.description, body.team_id)
+        new = CreateKey(body.name, body.scopes, body.role, expires_at, body.description, body.team_id, body.teammate_id)
         issued = await self._keys.create(call.who, new, read_once(call, body.idempotency_key))
         return issued_key_json(issued, self._clock.now_ms())
 

@@ -55,6 +55,7 @@ async def test_create_answers_the_whole_key_once(world: World, client: Client, o
         "id": key["id"],
         "organization_id": owner.key.org_id,
         "team_id": None,
+        "teammate_id": None,
         "name": "ci",
         "description": "d",
         "prefix": raw[:14],
@@ -103,6 +104,10 @@ async def test_what_the_server_owns_cannot_be_given(client: Client) -> None:
         ({"name": "x", "idempotency_key": "a b"}, 400, "idempotency_key"),
         ({"name": "x", "organization_id": new_id()}, 404, None),
         ({"name": "x", "team_id": new_id()}, 404, None),
+        ({"name": "x", "teammate_id": new_id()}, 404, "teammate"),
+        ({"name": "x", "teammate_id": new_id(), "scopes": ["control"]}, 400, "scopes"),
+        ({"name": "x", "teammate_id": new_id(), "team_id": new_id()}, 400, "teammate_id"),
+        ({"name": "x", "scopes": ["channel"]}, 400, "scopes[0]"),
     ],
 )
 async def test_bad_create_stores_nothing(client: Client, body: dict[str, Any], status: int, field: str | None) -> None:
