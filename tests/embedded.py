@@ -12,6 +12,7 @@ from typing import Any
 from alloyd.domain.embedded.model import Accepted
 from alloyd.domain.embedded.purge import EndUserPurge
 from alloyd.domain.embedded.service import EmbeddedEvents, RunLogs
+from alloyd.domain.embedded.uninstalling import UninstalledRuns
 from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.integrations.installations import InstallationService
 from alloyd.domain.runs.service import RunSettings
@@ -71,6 +72,10 @@ class Embedded:
         """It is started again."""
         await self.installations.activate(await self.bench.org(), user, workflow_id)
 
+    async def uninstall(self, workflow_id: str, user: str = "ada") -> None:
+        """It is the user's no more."""
+        await self.installations.uninstall(await self.bench.org(), user, workflow_id)
+
     async def tell(
         self,
         event: str = "begin",
@@ -112,9 +117,14 @@ async def open_embedded(
         logs = RunLogs(bench.database, bench.clock)
         purges = EndUserPurge(bench.database, bench.runs, bench.consumer.settle)
         end_users.on_delete(purges.end_of_end_user)
-        purging = asyncio.create_task(purges.run())
+        uninstalled = UninstalledRuns(bench.database, bench.runs)
+        installations.on_remove(uninstalled.end_of_installation)
+        loops = [asyncio.create_task(purges.run())]
+        if starts:
+            loops.append(asyncio.create_task(uninstalled.run()))
         try:
             yield Embedded(bench, end_users, installations, events, logs, purges)
         finally:
-            purging.cancel()
-            await asyncio.gather(purging, return_exceptions=True)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)

@@ -22,6 +22,7 @@ from alloyd.domain.credentials.rotation import KeyRotation
 from alloyd.domain.credentials.service import CredentialService
 from alloyd.domain.embedded.purge import EndUserPurge
 from alloyd.domain.embedded.service import EmbeddedEvents, RunLogs
+from alloyd.domain.embedded.uninstalling import UninstalledRuns
 from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.hooks.service import HookService
 from alloyd.domain.integrations.installations import InstallationService
@@ -263,6 +264,8 @@ class Capabilities:
         self.end_users.on_delete(self.end_user_purge.end_of_end_user)
         self.end_user_purge.on_delete(self.objects.delete_of_runs)
         self.end_user_purge.on_deleted(self.sweeper.settle)
+        self.uninstalled_runs = UninstalledRuns(self.database, self.runs)
+        self.installations.on_remove(self.uninstalled_runs.end_of_installation)
         if self.object_sweeper.bucket is not None:
             self.end_user_purge.on_deleted(self.object_sweeper.bucket.sweep)
 

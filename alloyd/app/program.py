@@ -126,6 +126,7 @@ class App(Doors):
         self._keep("webhook sender", self.webhook_sender.run)
         await self.engine.start()
         self._keep("purges", self.end_user_purge.run)
+        self._keep("uninstalled runs", self.uninstalled_runs.run)
 
     def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a capability's endless loop; one that fails is logged and begun again."""

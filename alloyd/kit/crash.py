@@ -64,6 +64,8 @@ POINTS = (
     "embedded.purge_asked",
     "embedded.purge_part",
     "embedded.purge_deleted",
+    "embedded.uninstalled",
+    "embedded.uninstalled_part",
     "backup.written",
     "backup.renamed",
     "restore.unpacked",

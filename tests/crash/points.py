@@ -81,6 +81,8 @@ ELSEWHERE = {
     "embedded.purge_asked": "tests/domain/embedded/test_crashes.py",
     "embedded.purge_part": "tests/domain/embedded/test_crashes.py",
     "embedded.purge_deleted": "tests/domain/embedded/test_crashes.py",
+    "embedded.uninstalled": "tests/domain/embedded/test_crashes.py",
+    "embedded.uninstalled_part": "tests/domain/embedded/test_crashes.py",
     "restore.unpacked": "tests/domain/backups/test_restoring.py",
     "restore.before_switch": "tests/domain/backups/test_restoring.py",
     "restore.after_switch": "tests/domain/backups/test_restoring.py",

@@ -73,7 +73,7 @@ MORE_DOORS: Mapping[str, set[str]] = {
     "workflows": {"numbered", "triggers"},
     "sessions": {"tokens"},
     "integrations": {"installations"},
-    "embedded": {"purge"},
+    "embedded": {"purge", "uninstalling"},
     "runs": {"retention", "retries", "event_waits", "end_users"},
     "users": {"members"},
     "connectors": {"catalogue", "paging", "request"},

@@ -1,4 +1,4 @@
-"""All SQL of purges that are under way."""
+"""All SQL of purges that are under way, and of uninstalled workflows whose runs are to be cancelled."""
 
 from __future__ import annotations
 
@@ -37,5 +37,44 @@ def delete_purge(tx: Tx, purge: Purge) -> bool:
     done = tx.execute(
         "DELETE FROM end_user_purges WHERE org_id = ? AND end_user_id = ? AND upto_seq = ?",
         (purge.org_id, purge.end_user_id, purge.upto_seq),
+    )
+    return done.rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """A workflow was taken from an end user: of its runs, those up to that place in the order of starts are to end."""
+
+    org_id: str
+    end_user_id: str
+    workflow_id: str
+    upto_seq: int
+
+
+def put_uninstalled(tx: Tx, one: Uninstalled) -> None:
+    """Remember that runs are to end; when it is installed and uninstalled again meanwhile, the later ones too."""
+    tx.execute(
+        "INSERT INTO uninstalled_workflows (org_id, end_user_id, workflow_id, upto_seq, since) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (org_id, end_user_id, workflow_id) DO UPDATE SET upto_seq = max(upto_seq, excluded.upto_seq)",
+        (one.org_id, one.end_user_id, one.workflow_id, one.upto_seq, tx.now),
+    )
+
+
+def list_uninstalled(conn: sqlite3.Connection, after: Uninstalled | None, limit: int) -> list[Uninstalled]:
+    """Those behind ``after`` by their ids. All organizations (org_id): the worker's own."""
+    key = ("", "", "") if after is None else (after.org_id, after.end_user_id, after.workflow_id)
+    rows = conn.execute(
+        "SELECT org_id, end_user_id, workflow_id, upto_seq FROM uninstalled_workflows "
+        "WHERE (org_id, end_user_id, workflow_id) > (?, ?, ?) ORDER BY org_id, end_user_id, workflow_id LIMIT ?",
+        (*key, limit),
+    )
+    return [Uninstalled(*row) for row in rows]
+
+
+def delete_uninstalled(tx: Tx, one: Uninstalled) -> bool:
+    """It is done; False when later runs are to end as well by now."""
+    done = tx.execute(
+        "DELETE FROM uninstalled_workflows WHERE org_id = ? AND end_user_id = ? AND workflow_id = ? AND upto_seq = ?",
+        (one.org_id, one.end_user_id, one.workflow_id, one.upto_seq),
     )
     return done.rowcount == 1

@@ -1,4 +1,4 @@
-"""What the embedded API may do with runs: read a user's logs, purge. For :mod:`alloyd.domain.embedded`."""
+"""What the embedded API may do with runs: read logs, purge, find what runs. For :mod:`alloyd.domain.embedded`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def list_logged_errors(
 def find_last_seq(conn: sqlite3.Connection) -> int:
     """The newest run's place in the order of starts."""
     return store.find_last_seq(conn)
+
+
+def list_unfinished(
+    conn: sqlite3.Connection, org_id: str, end_user_id: str, after_seq: int, limit: int
+) -> list[tuple[int, str]]:
+    """``(seq, run_id)`` of the user's runs that have not ended, called ones too, in the order of their starts."""
+    return store_end_users.list_unfinished(conn, org_id, end_user_id, after_seq, limit)
+
+
+def find_top(conn: sqlite3.Connection, org_id: str, run_id: str) -> tuple[str, int] | None:
+    """The workflow, and the place in the order of starts, of the run that led to this one by calls, or of itself."""
+    return store_end_users.find_top(conn, org_id, run_id)
 
 
 def list_tops(conn: sqlite3.Connection, org_id: str, end_user_id: str, upto_seq: int, limit: int) -> list[str]:

@@ -90,8 +90,8 @@ class EventWaits:
         ):
             if matches is not None and not holds(msgspec.json.decode(matches), data):
                 continue
-            workflow_id = store_end_users.find_top_workflow(tx.conn, org_id, run_id)
-            if workflow_id is None or not may_resume(workflow_id):
+            top = store_end_users.find_top(tx.conn, org_id, run_id)
+            if top is None or not may_resume(top[0]):
                 continue
             if not asks:
                 store_waits.delete_event_wait(tx, org_id, wait_id)

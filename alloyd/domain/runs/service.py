@@ -435,15 +435,13 @@ class RunService:
 
     # -- ending ----------------------------------------------------------------------------------------------
 
-    async def cancel(self, principal: Principal, run_id: str) -> RunDetail:
-        """End the run now, durably: running steps are interrupted, waiting ones skipped.
+    async def cancel(self, principal: Principal, run_id: str, reason: str = "the run was cancelled") -> RunDetail:
+        """End the run now, durably: running steps are interrupted, waiting ones skipped. ``reason`` is its error.
 
         Raises ``not_found``, and ``conflict`` when it has ended already. Emits ``workflow.run.cancelled`` and what its
         steps become.
         """
-        await self._end(
-            principal.org_id, run_id, lambda run, now: machine.cancel_run(run, now, "the run was cancelled")
-        )
+        await self._end(principal.org_id, run_id, lambda run, now: machine.cancel_run(run, now, reason))
         return await self.get(principal, run_id)
 
     async def _end_overdue(self, org_id: str, run_id: str) -> None:

@@ -27,17 +27,31 @@ def list_waits(
     return list(conn.execute(LIST_WAITS, (org_id, _ENCODE(patterns).decode(), end_user_id)))
 
 
-def find_top_workflow(conn: sqlite3.Connection, org_id: str, run_id: str) -> str | None:
-    """The workflow of the run that led to this one by calls, which is its own for a run of its own."""
+def find_top(conn: sqlite3.Connection, org_id: str, run_id: str) -> tuple[str, int] | None:
+    """The workflow, and the place in the order of starts, of the run that led to this one by calls; a run of its own is
+    that itself."""
     row = conn.execute(
-        "WITH RECURSIVE up (workflow_id, parent, level) AS ("
-        "SELECT workflow_id, parent_run_id, 0 FROM runs WHERE id = :run AND org_id = :org "
-        "UNION ALL SELECT r.workflow_id, r.parent_run_id, level + 1 FROM up "
+        "WITH RECURSIVE up (workflow_id, parent, seq, level) AS ("
+        "SELECT workflow_id, parent_run_id, seq, 0 FROM runs WHERE id = :run AND org_id = :org "
+        "UNION ALL SELECT r.workflow_id, r.parent_run_id, r.seq, level + 1 FROM up "
         "JOIN runs r ON r.id = up.parent AND r.org_id = :org WHERE level < 1000) "
-        "SELECT workflow_id FROM up ORDER BY level DESC LIMIT 1",
+        "SELECT workflow_id, seq FROM up ORDER BY level DESC LIMIT 1",
         {"run": run_id, "org": org_id},
     ).fetchone()
-    return None if row is None else row[0]
+    return None if row is None else (row[0], row[1])
+
+
+LIST_UNFINISHED = (
+    "SELECT seq, id FROM runs WHERE org_id = ? AND end_user_id = ? AND ended_at IS NULL AND seq > ? "
+    "ORDER BY seq LIMIT ?"
+)
+
+
+def list_unfinished(
+    conn: sqlite3.Connection, org_id: str, end_user_id: str, after_seq: int, limit: int
+) -> list[tuple[int, str]]:
+    """``(seq, run_id)`` of the user's runs that have not ended, called ones too, in the order of their starts."""
+    return list(conn.execute(LIST_UNFINISHED, (org_id, end_user_id, after_seq, limit)))
 
 
 def find_end_user(conn: sqlite3.Connection, org_id: str, run_id: str) -> str | None:

@@ -240,7 +240,8 @@ class WorkflowService:
             watcher(tx, published)
 
     async def delete(self, principal: Principal, workflow_id: str) -> None:
-        """Take the workflow out of use; runs that are under way end on their version. Emits ``workflow.deleted``."""
+        """Take the workflow out of use; runs that are under way end on their version, except end users' ones, which are
+        cancelled: it is uninstalled. Emits ``workflow.deleted``."""
         org_id = principal.org_id
 
         def write(tx: Tx) -> None:

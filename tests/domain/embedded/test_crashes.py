@@ -1,4 +1,4 @@
-"""The process dies around an event and a purge, as by `kill -9`; the next life goes on where it left."""
+"""The process dies around an event, a purge, an uninstalling, as by `kill -9`; the next life goes on where it left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alloyd.domain.runs.model import RunState
 from alloyd.kit import crash
 from tests.embedded import Embedded, open_embedded, waits
 
@@ -27,6 +28,10 @@ async def live():
     async with open_embedded(Path(sys.argv[1])) as world:
         if sys.argv[2] == "purge":
             await world.purge()
+            return
+        if sys.argv[2] == "uninstall":
+            await world.uninstall("waits")
+            await asyncio.Event().wait()
         else:
             await world.tell("go", {"n": 7})
             await asyncio.Event().wait()
@@ -93,3 +98,23 @@ async def test_a_purge_that_was_cut_off_is_finished_by_the_next_start(tmp_path, 
         assert await world.bench.count("runs") == 0
         found = [path.name for path in tmp_path.iterdir() if CANARY.encode() in path.read_bytes()]
         assert found == []
+
+
+@pytest.mark.parametrize("point", ["embedded.uninstalled", "embedded.uninstalled_part"])
+async def test_runs_of_an_uninstalled_workflow_are_ended_by_the_next_start(tmp_path, point):
+    run_ids = [await prepare(tmp_path)]
+    async with open_embedded(tmp_path) as world:
+        run_ids += [await world.start_waiting() for _ in range(2)]
+    die(tmp_path, point, "uninstall")
+    async with open_embedded(tmp_path) as world:
+        ends = 0
+        for run_id in run_ids:
+            assert (await world.bench.end(run_id)).state is RunState.CANCELLED
+            ends += (await world.bench.told(run_id)).count("run cancelled")
+        assert ends == len(run_ids)
+        async with asyncio.timeout(30):
+            while await world.bench.database.read(
+                lambda conn: conn.execute("SELECT 1 FROM uninstalled_workflows").fetchone()
+            ):
+                await asyncio.sleep(0)
+        assert (await world.tell("go")).resumed == ()
