@@ -111,14 +111,18 @@ async def start_run(client: Client, workflow: str, given: str, wait_s: int | Non
 @group.command("list", example="alloyd run list --status failed --limit 20")
 @click.option("--status", type=click.Choice([state.value for state in RunState]), help="Only runs that stand so.")
 @click.option("--workflow", help="Only runs of this workflow, by name or id.")
+@click.option("--top-level", is_flag=True, help="Without runs that other runs started, such as a foreach's items.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many at most.")
 @org_option
 @json_option
 @live()
-async def list_runs(client: Client, status: str | None, workflow: str | None, limit: int, as_json: bool) -> None:
+async def list_runs(
+    client: Client, status: str | None, workflow: str | None, top_level: bool, limit: int, as_json: bool
+) -> None:
     """List runs, newest first."""
     workflow_id = None if workflow is None else await find_workflow_id(client, workflow)
-    found = await client.list_pages(STEM, {"status": status, "workflow_id": workflow_id}, limit)
+    query = {"status": status, "workflow_id": workflow_id, "top_level": "true" if top_level else None}
+    found = await client.list_pages(STEM, query, limit)
     if as_json:
         print_json(found)
         return

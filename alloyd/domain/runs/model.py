@@ -215,7 +215,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Narrows a list of runs; times in ms since the epoch."""
+    """Narrows a list of runs; times in ms since the epoch. ``top_level``: none that another run started."""
 
     state: RunState | None = None
     workflow_id: str | None = None
@@ -224,6 +224,7 @@ class RunFilter:
     parent_run_id: str | None = None
     trigger_kind: str | None = None
     dead: bool = False
+    top_level: bool = False
 
 
 Order = Literal["asc", "desc"]

@@ -15,7 +15,7 @@ from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.operations.model import Slot
 from alloyd.domain.orgs import service as orgs
-from alloyd.domain.runs import machine, store, store_waits
+from alloyd.domain.runs import machine, store, store_lists, store_waits
 from alloyd.domain.runs.admission import Admission, RunSettings
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
@@ -117,13 +117,13 @@ class RunService:
             if once is None:
                 if refusal is not None:
                     raise refusal
-                new = self._new_run(principal, command, runnable, run_id, queued=True)
+                new = self.new_run(principal, command, runnable, run_id, queued=True)
                 if new.slot is None:
                     return _started(await self._starts.submit((new, runnable)))
                 await self.warm_slot(org_id, new.slot)
                 return await self._database.write(lambda tx: self.write_start(tx, new, runnable))
             if runnable.graph.mode is not None:
-                slot = self._new_run(principal, command, runnable, run_id, queued=True).slot
+                slot = self.new_run(principal, command, runnable, run_id, queued=True).slot
                 await self.warm_slot(org_id, slot)
             started = await self._database.write(
                 lambda tx: self._start_once(tx, principal, command, runnable, once, run_id, refusal)
@@ -151,7 +151,7 @@ class RunService:
             return Started(known, (view and view.queued_at) or tx.now, created=False)
         if refusal is not None:
             raise refusal
-        new = self._new_run(principal, command, runnable, run_id, queued=True)
+        new = self.new_run(principal, command, runnable, run_id, queued=True)
         started = self.write_start(tx, new, runnable)
         idempotency.remember_made(tx, principal.org_id, once, started.run_id)
         return started
@@ -165,7 +165,7 @@ class RunService:
         last commit, not to its rate. Raises ``rate_limited`` and ``unavailable`` as :meth:`start`.
         """
         self.admission.check_room(principal.org_id)
-        new = self._new_run(principal, command, runnable, new_id(), queued=True)
+        new = self.new_run(principal, command, runnable, new_id(), queued=True)
         new.trigger_depth = trigger_depth
         started = self.write_start(tx, new, runnable)
         if not tx.was_asked_for:
@@ -220,7 +220,7 @@ class RunService:
                 return known
             if refusal is not None:
                 raise refusal
-            new = self._new_run(principal, command, runnable, run_id, queued=False)
+            new = self.new_run(principal, command, runnable, run_id, queued=False)
             self._refuse_archived(tx, org_id)
             store.insert_runs(tx, [new], self._engine.recorder.take_seqs(1))
             tx.emit(_event(org_id, "workflow.run.created", run_id, new.workflow_id))
@@ -271,9 +271,10 @@ class RunService:
             self.admission.forget_coming(org_id, run_id)
         return await self.get(principal, run_id)
 
-    def _new_run(
+    def new_run(
         self, principal: Principal, command: StartRun, runnable: Runnable, run_id: str, *, queued: bool
     ) -> NewRun:
+        """The row of a run to be written. Raises ``bad_request`` when its concurrency key can't be told."""
         mode, slot = runnable.graph.mode, None
         if mode is not None and queued:
             decode = msgspec.json.decode
@@ -431,7 +432,9 @@ class RunService:
         self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int
     ) -> list[RunView]:
         """A page of the organization's runs, newest first."""
-        return await self._database.read(lambda conn: store.list_page(conn, principal.org_id, wanted, before_id, limit))
+        return await self._database.read(
+            lambda conn: store_lists.list_page(conn, principal.org_id, wanted, before_id, limit)
+        )
 
     # -- ending ----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from alloyd.domain.runs.model import (
     Attempt,
     Changes,
     Lineage,
-    RunFilter,
     RunState,
     RunView,
     Step,
@@ -253,7 +252,7 @@ def find_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> RunView | No
         "FROM runs WHERE id = ? AND org_id = ?",
         (run_id, org_id),
     ).fetchone()
-    return _view(row) if row else None
+    return view_of(row) if row else None
 
 
 def find_trigger_depth(conn: sqlite3.Connection, org_id: str, run_id: str) -> int:
@@ -304,55 +303,6 @@ def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]
         (run_id, org_id),
     )
     return [_step(row) for row in rows]
-
-
-_LIST = (
-    "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
-    "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
-    "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, output, context, NULL "
-    "FROM runs WHERE org_id = :org "
-)
-_LIST_NARROWED = (
-    "AND (:workflow IS NULL OR workflow_id = :workflow) AND (:trigger IS NULL OR trigger_kind = :trigger) "
-    "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
-    "AND (:before IS NULL OR seq < (SELECT seq FROM runs WHERE id = :before AND org_id = :org)) "
-    "ORDER BY seq DESC LIMIT :limit"
-)
-# A filter that an index serves stands bare, so that SQLite can use it: a rare state is found among a million runs.
-LIST_ALL = _LIST + _LIST_NARROWED
-LIST_OF_STATE = _LIST + "AND state = :state " + _LIST_NARROWED
-LIST_OF_WORKFLOW = _LIST + "AND (:state IS NULL OR state = :state) AND workflow_id = :workflow " + _LIST_NARROWED
-LIST_OF_PARENT = _LIST + "AND (:state IS NULL OR state = :state) AND parent_run_id = :parent " + _LIST_NARROWED
-LIST_DEAD = _LIST + "AND dead_at IS NOT NULL " + _LIST_NARROWED
-
-
-def list_page(
-    conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int
-) -> list[RunView]:
-    """Newest first, those before ``before_id``, without their payloads; none when that run is gone.
-
-    Retention deletes the oldest first, so nothing is left behind a run that is gone.
-    """
-    sql = LIST_ALL if wanted.state is None else LIST_OF_STATE
-    if wanted.workflow_id is not None:
-        sql = LIST_OF_WORKFLOW
-    if wanted.parent_run_id is not None:
-        sql = LIST_OF_PARENT
-    rows = conn.execute(
-        LIST_DEAD if wanted.dead else sql,
-        {
-            "org": org_id,
-            "state": wanted.state,
-            "workflow": wanted.workflow_id,
-            "parent": wanted.parent_run_id,
-            "trigger": wanted.trigger_kind,
-            "from": wanted.created_from,
-            "to": wanted.created_to,
-            "before": before_id,
-            "limit": limit,
-        },
-    )
-    return [_view(row) for row in rows]
 
 
 def count_queued(conn: sqlite3.Connection) -> dict[str, int]:
@@ -464,7 +414,8 @@ _JSON_FIELDS = ("metadata", "error", "output", "context", "payload")
 _PLAIN_FIELDS = [name for name in RunView.__dataclass_fields__ if name not in _JSON_FIELDS]
 
 
-def _view(row: tuple[Any, ...]) -> RunView:
+def view_of(row: tuple[Any, ...]) -> RunView:
+    """A row with every column of a run that is shown."""
     decode = msgspec.json.decode
     metadata, error, output, context, payload = row[24:29]
     fields: dict[str, Any] = dict(zip(_PLAIN_FIELDS, row[:24], strict=True))

@@ -36,11 +36,14 @@ class CreateRun(msgspec.Struct, frozen=True):
 
 
 class RunQuery(CreatedQuery, frozen=True, kw_only=True):
-    """The filters of the list; times are RFC 3339."""
+    """The filters of the list; times are RFC 3339. `top_level`: without the runs that other runs started, such as those
+    of a foreach's items.
+    """
 
     status: RunState | None = None
     workflow_id: str | None = None
     parent_run_id: str | None = None
+    top_level: bool = False
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     organization_id: str | None = None
 
@@ -129,6 +132,8 @@ class RunRoutes:
         """The organization's runs, newest first."""
         query: RunQuery = call.query
         organization_of(call, query.organization_id)
+        if query.top_level and query.parent_run_id is not None:
+            raise bad_request("top_level: what another run started is not; leave one of the two out", "top_level")
         page = self._pager.read(query)
         wanted = RunFilter(
             query.status,
@@ -136,6 +141,7 @@ class RunRoutes:
             *read_span(query),
             query.parent_run_id,
             query.trigger,
+            top_level=query.top_level,
         )
         found = await self._runs.list_page(call.who, wanted, page.after[0] if page.after else None, page.fetch)
         return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]

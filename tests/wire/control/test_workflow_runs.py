@@ -365,6 +365,7 @@ async def test_list_filters_and_pages(served: Served) -> None:
     assert await listed("") == newest
     assert await listed("status=pending") == newest[:6]
     assert await listed("status=completed") == [ids[0]]
+    assert await listed("top_level=true") == await listed("top_level=false") == newest
     assert await listed("status=cancelled") == [ids[1]]
     assert await listed("status=failed") == []
     assert await listed(f"workflow_id={one}") == newest[0::2]
@@ -407,6 +408,8 @@ async def test_a_page_after_a_run_that_is_gone_is_the_end_not_the_beginning(serv
         ("from=2026-01-01&created_from=2026-01-01", "from"),
         ("created_to=2026-01-01T00:00:00", "created_to"),
         (f"created_to={'9' * 65}", "created_to"),
+        ("top_level=perhaps", "top_level"),
+        ("top_level=true&parent_run_id=x", "top_level"),
         ("limit=0", "limit"),
         ("limit=201", "limit"),
         ("limit=x", "limit"),

@@ -1,0 +1,75 @@
+"""All SQL of the lists of runs: each is read by its index, whatever the filter."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from alloyd.domain.runs.model import RunFilter, RunView
+from alloyd.domain.runs.store import view_of
+
+_LIST = (
+    "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
+    "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
+    "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, output, context, NULL "
+    "FROM runs "
+)
+_NARROWED = (
+    "AND (:workflow IS NULL OR workflow_id = :workflow) AND (:trigger IS NULL OR trigger_kind = :trigger) "
+    "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
+    "AND (:before IS NULL OR seq < (SELECT seq FROM runs WHERE id = :before AND org_id = :org)) "
+    "ORDER BY seq DESC LIMIT :limit"
+)
+_ANY_STATE = "AND (:state IS NULL OR state = :state) "
+# A filter that an index serves stands bare, so that SQLite can use it: a rare state is found among a million runs.
+LIST_ALL = _LIST + "WHERE org_id = :org " + _NARROWED
+LIST_OF_STATE = _LIST + "WHERE org_id = :org AND state = :state " + _NARROWED
+LIST_OF_WORKFLOW = _LIST + "WHERE org_id = :org " + _ANY_STATE + "AND workflow_id = :workflow " + _NARROWED
+LIST_OF_PARENT = _LIST + "WHERE org_id = :org " + _ANY_STATE + "AND parent_run_id = :parent " + _NARROWED
+LIST_DEAD = _LIST + "WHERE org_id = :org AND dead_at IS NOT NULL " + _NARROWED
+# Several indexes would do, and the one without the runs that other runs started is meant: it is named.
+LIST_TOP_LEVEL = (
+    _LIST + "INDEXED BY runs_top_level WHERE org_id = :org AND parent_run_id IS NULL " + _ANY_STATE + _NARROWED
+)
+LIST_TOP_LEVEL_OF_STATE = (
+    _LIST + "INDEXED BY runs_by_state WHERE org_id = :org AND state = :state AND parent_run_id IS NULL " + _NARROWED
+)
+LIST_TOP_LEVEL_OF_WORKFLOW = (
+    _LIST + "INDEXED BY runs_top_level_by_workflow WHERE org_id = :org AND workflow_id = :workflow "
+    "AND parent_run_id IS NULL " + _ANY_STATE + _NARROWED
+)
+
+
+def list_page(
+    conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int
+) -> list[RunView]:
+    """Newest first, those before ``before_id``, without their payloads; none when that run is gone.
+
+    Retention deletes the oldest first, so nothing is left behind a run that is gone.
+    """
+    rows = conn.execute(
+        _statement_for(wanted),
+        {
+            "org": org_id,
+            "state": wanted.state,
+            "workflow": wanted.workflow_id,
+            "parent": wanted.parent_run_id,
+            "trigger": wanted.trigger_kind,
+            "from": wanted.created_from,
+            "to": wanted.created_to,
+            "before": before_id,
+            "limit": limit,
+        },
+    )
+    return [view_of(row) for row in rows]
+
+
+def _statement_for(wanted: RunFilter) -> str:
+    if wanted.dead:
+        return LIST_DEAD
+    if wanted.parent_run_id is not None:
+        return LIST_OF_PARENT
+    if wanted.workflow_id is not None:
+        return LIST_TOP_LEVEL_OF_WORKFLOW if wanted.top_level else LIST_OF_WORKFLOW
+    if wanted.state is not None:
+        return LIST_TOP_LEVEL_OF_STATE if wanted.top_level else LIST_OF_STATE
+    return LIST_TOP_LEVEL if wanted.top_level else LIST_ALL
