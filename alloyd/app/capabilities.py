@@ -28,6 +28,7 @@ from alloyd.domain.hooks.service import HookService
 from alloyd.domain.integrations.installations import InstallationService
 from alloyd.domain.integrations.service import IntegrationService
 from alloyd.domain.invitations.service import InvitationService
+from alloyd.domain.jobs.attaching import JobAssets
 from alloyd.domain.jobs.service import JobService, tell_ended, tell_started
 from alloyd.domain.keys.service import KeyService, KeySettings
 from alloyd.domain.keys.worker import KeyWorker
@@ -238,7 +239,9 @@ class Capabilities:
             self.disk.check,
         )
         self.hooks = HookService(self.orgs, self.workflows, self.runs, self.clock)
-        self.jobs = JobService(self.database, self.workflows, self.runs, self.gateway, self.usage)
+        self.jobs = JobService(
+            self.database, self.workflows, self.runs, self.gateway, self.usage, JobAssets(self.assets, self.objects)
+        )
         self.engine.on_begin(tell_started)
         self.engine.on_end(tell_ended)
         self.orgs.on_archive(self.runs.close_org)

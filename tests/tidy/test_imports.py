@@ -57,7 +57,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
     "runs": {"workflows", "operations", "orgs", "authz", "idempotency"},
     "assets": {"storage", "idempotency"},
     "objects": {"operations", "orgs", "storage", "users"},
-    "jobs": {"runs", "workflows", "providers", "usage", "idempotency"},
+    "jobs": {"assets", "objects", "runs", "workflows", "providers", "usage", "idempotency"},
     "endusers": {"orgs", "sessions", "idempotency"},
     "embedded": {"endusers", "integrations", "runs", "workflows", "webhooks", "idempotency"},
     "integrations": {"endusers", "orgs", "workflows", "idempotency"},
@@ -70,6 +70,7 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
 DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
     "operations": {"catalogue", "validation"},
+    "providers": {"attachments"},
     "workflows": {"numbered", "triggers"},
     "sessions": {"tokens"},
     "integrations": {"installations"},

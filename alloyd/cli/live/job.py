@@ -27,7 +27,7 @@ group = Group("job", help="Jobs: AI calls in the background.", example="alloyd j
 @group.command("submit", example="alloyd job submit text 'Say hello' --model gpt-4o-mini --wait")
 @click.argument("modality")
 @click.argument("text", required=False)
-@click.option("--input", "given", help="JSON in place of the text; @FILE reads it from a file, - from stdin.")
+@click.option("--input", "given", help='JSON in place of the text, such as {"asset_id": "…"}; @FILE, - for stdin.')
 @click.option("--model", help="The model, or provider/model; else routed by tier.")
 @click.option("--provider", help="The provider, by its configured name.")
 @click.option("--tier", help="fast, standard, best, or a configured one.")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.jobs import store
+from alloyd.domain.jobs.attaching import JobAssets
 from alloyd.domain.jobs.model import (
     ENDED,
     TRIGGER_KIND,
@@ -21,6 +25,7 @@ from alloyd.domain.jobs.model import (
     JobStatus,
     Notes,
 )
+from alloyd.domain.providers.attachments import Attached, list_attached
 from alloyd.domain.providers.model import Execute
 from alloyd.domain.providers.service import Gateway
 from alloyd.domain.runs.model import Ended, RunState, StartRun
@@ -53,26 +58,57 @@ class JobService:
         runs: RunService,
         gateway: Gateway,
         usage: UsageService,
+        assets: JobAssets,
     ) -> None:
         self._database = database
         self._runs = runs
         self._gateway = gateway
         self._usage = usage
+        self._assets = assets
+        self._attaching: set[asyncio.Task[Job]] = set()
         self._workflows = workflows
         workflows.add_built_in(WORKFLOW_ID, WORKFLOW_VERSIONS)
 
     async def submit(self, principal: Principal, asked: Asked, once: Once | None = None) -> Job:
         """Queue a job; durable when this returns. ``once`` is an idempotency key: a copy gives the first job.
 
-        Raises ``not_found`` when nobody serves the request, ``bad_request`` with its field, ``rate_limited`` by the
-        organization's budget or queue, ``unavailable`` when the disk is nearly full. Emits ``job.created``.
+        Each ``{"asset_id"}`` in the input becomes an input object of the job's run (contract: objects, "Object keys").
+        Raises ``not_found`` when nobody serves the request or there is no such asset, ``forbidden`` when the caller may
+        not read it, ``bad_request`` and ``too_large`` with the field, ``rate_limited`` by the organization's budget or
+        queue, ``unavailable`` when the disk is nearly full. Emits ``job.created``, for each asset ``object.created``.
         """
         if once is not None:
             known = await self._database.write(lambda tx: idempotency.find_made(tx, principal.org_id, once))
             if known is not None:
                 return await self.get(principal, known)
-        notes = self._estimate(principal, asked)
-        job_id, org_id = new_id(), principal.org_id
+        attached = list_attached(asked.input)
+        if not attached:
+            return await self._start(principal, asked, self._estimate(principal, asked), once, new_id())
+        # To its end also when the caller goes, so that no object stays behind whose run did not start.
+        task = asyncio.create_task(self._submit_attached(principal, asked, attached, once))
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+        return await asyncio.shield(task)
+
+    async def _submit_attached(
+        self, principal: Principal, asked: Asked, attached: Sequence[Attached], once: Once | None
+    ) -> Job:
+        """Keep what the assets hold for a run that is not there yet, then start it; it goes if that does not start."""
+        org_id, job_id = principal.org_id, new_id()
+        async with self._assets.load(principal, attached) as loaded:
+            notes = self._estimate(principal, replace(asked, input=loaded.shown(asked.input)))
+            try:
+                kept = await loaded.keep(principal, asked.input, job_id)
+                job = await self._start(principal, replace(asked, input=kept), notes, once, job_id)
+            except BaseException:
+                await self._assets.forget(org_id, job_id)
+                raise
+        if job.id != job_id:  # a copy was quicker
+            await self._assets.forget(org_id, job_id)
+        return job
+
+    async def _start(self, principal: Principal, asked: Asked, notes: Notes, once: Once | None, job_id: str) -> Job:
+        org_id = principal.org_id
         told = {"status": JobStatus.PENDING, "modality": notes.modality, "workflow_run_id": job_id}
         command = StartRun(
             WORKFLOW_ID,

@@ -165,6 +165,19 @@ class ObjectService:
                 continue
         raise AlloydError(Code.UNAVAILABLE, "the object is being moved; try again", retry_after_s=1)
 
+    async def read_own(self, principal: Principal, key: str, bytes_max: int) -> tuple[str, bytes]:
+        """Content type and whole content of an object of the caller's organization.
+
+        Raises ``not_found``, also for another organization's, ``too_large`` over ``bytes_max`` bytes, ``unavailable``.
+        """
+        stored = await self.find(key)
+        if stored is None or stored.org_id != principal.org_id:
+            raise no_such_object()
+        if stored.size > bytes_max:
+            raise AlloydError(Code.TOO_LARGE, f"the object is larger than {bytes_max} bytes")
+        async with await self.open(key) as file:
+            return stored.content_type, await file.read(0, stored.size)
+
     def _backend(self, name: str) -> ObjectBackend:
         backend = self.backends.get(name)
         if backend is None:

@@ -176,6 +176,9 @@ class StepObjects(Protocol):
     ) -> Mapping[str, Any]:
         """Keep ``chunks``: ``{object_key, url, filename, size, content_type}``; ``too_large``, ``bad_request``."""
 
+    async def read_own(self, principal: Principal, key: str, bytes_max: int) -> tuple[str, bytes]:
+        """Content type and content of one of the organization's objects; ``not_found``, ``too_large``."""
+
 
 class StepFiles(Protocol):
     """The organization's storage tree as an operation may use it (domain/storage has it)."""

@@ -33,7 +33,8 @@ _ROLES: Final[Mapping[str, str]] = {
     "tool": "tool",
     "function": "tool",
 }
-_IMAGE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+IMAGE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_IMAGE_PARTS: Final = ("image", "image_url", "input_image")
 
 
 def read_prompt(modality: str, given: Any, params: Mapping[str, Any]) -> Prompt:
@@ -85,6 +86,8 @@ def _messages(given: Any) -> tuple[Message, ...]:
         return (Message("user", (TextPart(_wanted_text(given)),)),)
     if isinstance(given, list):
         given = {"messages": given}
+    if isinstance(given, Mapping) and given.get("type") in _IMAGE_PARTS:
+        given = {"messages": [{"role": "user", "content": [given]}]}
     if not isinstance(given, Mapping):
         raise bad_request("input: a text, {prompt}, or {messages: [...]} is wanted", "input")
     first: tuple[Message, ...] = ()
@@ -137,6 +140,8 @@ def _message(given: Any, place: str) -> list[Message]:
         _no_images(parts, place)
     if results and not parts:
         return results
+    if not parts and not calls and role == "assistant":
+        return results  # a turn in which it had nothing to say, as callers keep it
     if not parts and not calls:
         raise bad_request(f"{place}.content: some content is wanted", f"{place}.content")
     return [*results, Message(role, tuple(parts), tuple(calls))]
@@ -149,6 +154,8 @@ def _content(content: Any, place: str) -> list[Any]:
         return [content] if content else []
     if isinstance(content, list):
         return content
+    if isinstance(content, Mapping):  # one part, without a list around it
+        return [content]
     raise bad_request(f"{place}.content: a text or a list of parts is wanted", f"{place}.content")
 
 
@@ -161,7 +168,7 @@ def _read_part(
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
         parts.append(TextPart(part["text"]))
-    elif kind in ("image", "image_url", "input_image"):
+    elif kind in _IMAGE_PARTS:
         parts.append(_image(part, place))
     elif kind == "tool_use":
         calls.append(_tool_call(part, place))
@@ -199,7 +206,7 @@ def _image(part: Mapping[str, Any], place: str) -> ImagePart:
         url = None
     if isinstance(url, str) and url.startswith(("https://", "http://")):
         return ImagePart(url=url)
-    if not isinstance(data, str) or not isinstance(media_type, str) or media_type not in _IMAGE_TYPES:
+    if not isinstance(data, str) or not isinstance(media_type, str) or media_type not in IMAGE_TYPES:
         wanted = "an image by url (http or https), or data in base64 with media_type"
         raise bad_request(f"{place}: {wanted} (png, jpeg, gif or webp) is wanted", place)
     try:

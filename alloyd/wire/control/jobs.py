@@ -197,7 +197,7 @@ def routes(
             body=CreateJob,
             output=JobDetailBody,
             status=202,
-            statuses=(404, 409, 429, 503),
+            statuses=(404, 409, 413, 429, 503),
             body_bytes_max=payload_bytes_max,
         ),
         Route(
