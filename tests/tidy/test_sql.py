@@ -45,7 +45,6 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.audit.store.list_page": "the log of the whole installation, for its administrators",
     "alloyd.domain.authz.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
     "alloyd.domain.embedded.store.list_purges": "the worker goes on with everybody's; rows carry their organization",
-    "alloyd.domain.embedded.store.list_uninstalled": "the worker goes on with everybody's; rows carry theirs",
     "alloyd.domain.endusers.store.find_org_id": "finds the organization that an id belongs to; no more is told",
     "alloyd.domain.integrations.store.list_org_ids": "finds the organization that an id belongs to; no more is told",
     "alloyd.domain.integrations.store.find_installation_org_id": "finds the organization that an id belongs to",

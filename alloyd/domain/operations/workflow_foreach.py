@@ -52,7 +52,8 @@ async def execute(ctx: StepContext, config: ForeachConfig) -> Outcome:
 
     Each item is a run of its own, begun once and never again once its end is recorded. At most
     `engine.foreach_items_max` items (`too_many_items`). A list of outputs larger than `engine.step_output_bytes_max`
-    fails the step (`output_too_large`).
+    becomes an object, and the output its reference; above `objects.output_bytes_max` the step fails
+    (`output_too_large`).
     """
     check_depth(ctx)
     items_max = ctx.services.foreach_items_max

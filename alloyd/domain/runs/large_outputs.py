@@ -1,12 +1,13 @@
-"""A step's output that is too large for its row becomes an object, and the step's output a reference to it."""
+"""An output that is too large for its row, of a step or of all items of one, becomes an object; a reference stands for
+it."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from alloyd.domain.operations.model import Done, NewStepObject, OperationError, Outcome, Services
 from alloyd.domain.runs.machine import Run
@@ -29,6 +30,22 @@ async def put_away(run: Run, key: str, outcome: Done, encoded: bytes, services: 
     The same step's object is found again, whatever happened in between. An error when it is too large for an object
     too, or can't be stored.
     """
+    stored = await keep(run, key, lambda: _whole(encoded), services)
+    if not isinstance(stored, OperationError):
+        return replace(outcome, output=dict(stored))
+    if stored.code == Code.TOO_LARGE.value:
+        return OperationError("output_too_large", f"the output has {len(encoded)} bytes, more than an object may")
+    return stored
+
+
+async def keep(
+    run: Run, key: str, chunks: Callable[[], AsyncIterator[bytes]], services: Services
+) -> Mapping[str, Any] | OperationError:
+    """The reference to the object that has ``chunks()``, JSON, as the step's output; asked for anew at each try.
+
+    The same step's object is found again, whatever happened in between. An error, ``too_large`` among them, when it
+    can't be stored.
+    """
     assert services.objects is not None
     name = _UNFIT.sub("_", key)[:NAME_CHARS_MAX]
     new = NewStepObject(
@@ -36,18 +53,12 @@ async def put_away(run: Run, key: str, outcome: Done, encoded: bytes, services: 
     )
     for tries in range(1, TRIES_MAX + 1):
         try:
-            stored = await services.objects.put_output(system_principal(run.org_id, run.id), new, _whole(encoded))
+            return await services.objects.put_output(system_principal(run.org_id, run.id), new, chunks())
         except AlloydError as error:
-            if error.code is Code.TOO_LARGE:
-                return OperationError(
-                    "output_too_large", f"the output has {len(encoded)} bytes, more than an object may"
-                )
             if error.code is not Code.UNAVAILABLE or tries == TRIES_MAX:
                 return OperationError(error.code.value, f"the output can't be stored: {error.message}")
             log.error("an output can't be stored; will be tried again", run_id=run.id, step=key, reason=error.message)
             await asyncio.sleep(RETRY_S)
-        else:
-            return replace(outcome, output=dict(stored))
     raise AssertionError  # the last try returns
 
 

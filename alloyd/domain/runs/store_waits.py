@@ -162,11 +162,12 @@ def end_item(tx: Tx, org_id: str, lineage: Lineage, state: str, output: bytes | 
     )
 
 
-def count_output_bytes(conn: sqlite3.Connection, org_id: str, run_id: str, key: str) -> int:
-    """How many bytes the items' outputs have in all."""
+def count_end_bytes(conn: sqlite3.Connection, org_id: str, run_id: str, key: str) -> int:
+    """How many bytes a list has, as JSON, of the items' outputs, and of ``{error}`` for those that failed."""
     row = conn.execute(
-        "SELECT coalesce(sum(length(CAST(output AS BLOB))), 0) FROM foreach_items "
-        "WHERE run_id = ? AND step_key = ? AND org_id = ?",
+        "SELECT 1 + count(*) + coalesce(sum(CASE WHEN state = 'completed' "
+        "THEN coalesce(length(CAST(output AS BLOB)), 4) ELSE 10 + coalesce(length(CAST(error AS BLOB)), 4) END), 0) "
+        "FROM foreach_items WHERE run_id = ? AND step_key = ? AND org_id = ?",
         (run_id, key, org_id),
     ).fetchone()
     found: int = row[0]
@@ -176,13 +177,21 @@ def count_output_bytes(conn: sqlite3.Connection, org_id: str, run_id: str, key: 
 def list_item_ends(
     conn: sqlite3.Connection, org_id: str, run_id: str, key: str, first_index: int, limit: int
 ) -> list[tuple[str, str | None, str | None]]:
-    """``(state, output, error)`` of a page of items in their order."""
+    """``(state, output, error)`` of a page of items in their order: as many as have ``bytes_max`` characters, and one
+    at least."""
     rows = conn.execute(
         "SELECT state, output, error FROM foreach_items WHERE run_id = ? AND step_key = ? AND org_id = ? "
         "AND item_index >= ? ORDER BY item_index LIMIT ?",
         (run_id, key, org_id, first_index, limit),
     )
-    return list(rows)
+    page: list[tuple[str, str | None, str | None]] = []
+    size = 0
+    for row in rows:
+        size += len(row[1] or "") + len(row[2] or "")
+        if page and size > bytes_max:
+            break
+        page.append(row)
+    return page
 
 
 def list_children_to_end(

@@ -251,7 +251,8 @@ class Engine:
             self._spawn(end_all(self._database, self.end_child, org_id, run_id, step_key))
 
     async def _gather(self, run: Run, key: str) -> Outcome | OperationError:
-        return await gather_outputs(self._database, run, key, self._settings.step_output_bytes_max)
+        bytes_max = self._settings.step_output_bytes_max
+        return await gather_outputs(self._database, run, key, bytes_max, self._means.services)
 
     def interrupt(self, org_id: str, run_id: str, before: RunView, ended: Ended) -> None:
         """The run was ended from outside, durably; it stood as ``before`` says."""

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from alloyd.domain.operations.model import Done
 from alloyd.domain.runs.model import RunFilter, RunState, RunView
 from alloyd.domain.runs.service import RunSettings
+from alloyd.domain.runs.worker import EngineSettings
 from alloyd.errors import AlloydError
 from tests.engine import Bench, open_bench
 from tests.machine import node
@@ -285,6 +287,32 @@ async def test_outputs_that_are_too_large_together(tmp_path: Path) -> None:
         assert (ended.error.code, ended.error.step) == ("output_too_large", "each")
         await bench.settled()
         assert await left(bench) == {}
+
+
+async def test_the_bound_is_of_the_whole_list_as_json(tmp_path: Path) -> None:
+    outputs = ["\u2603", None, {"a": [1, 2.5]}, "x" * 200]
+
+    async def gather(name: str, bytes_max: int) -> Any:
+        (tmp_path / name).mkdir()
+        async with open_bench(tmp_path / name, EngineSettings(step_output_bytes_max=bytes_max)) as bench:
+            each = foreach("each", [0, 1, 2, 3, 4], nodes=[ask("x")], on_error="continue", concurrency=5)
+            run_id = await bench.start(await bench.publish(each))
+            for _ in range(5):
+                asked = await bench.outside.next()
+                index = asked.context.names["index"]
+                if index == 4:
+                    asked.fail()
+                else:
+                    asked.answer(Done(outputs[index]))
+            ended = await bench.end(run_id)
+            return ended.output if ended.error is None else ended.error.code
+
+    whole = await gather("whole", 10_000)
+    assert whole[:4] == outputs
+    assert whole[4]["error"]["code"] == "broken"
+    size = len(msgspec.json.encode(whole))
+    assert await gather("exact", size) == whole
+    assert await gather("over", size - 1) == "output_too_large"
 
 
 async def test_too_many_items(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from alloyd.config import EngineConfig, RetentionConfig
 from alloyd.config.objects import ObjectsConfig
 from alloyd.domain.objects.model import StoredObject
+from alloyd.domain.runs import children
 from tests.app import Served, open_app
 from tests.people import sign_in
 from tests.wire.objects.things import ask
@@ -140,6 +142,64 @@ async def test_an_output_too_large_for_an_object(tmp_path: Path) -> None:
         assert ended["status"] == "failed"
         assert step_of(ended, "big")["error"]["code"] == "output_too_large"
         assert await objects(served) == []
+
+
+def each(**config: Any) -> dict[str, Any]:
+    """A list of what thirty items give, a failure among them."""
+    inner = {"key": "t", "operation": "transform", "config": {"values": {"v": "{{ item / 0 if item == 7 else item }}"}}}
+    return {"key": "each", "operation": "workflow.foreach"} | {
+        "config": {"items": "{{ trigger.items }}", "nodes": [inner], "on_error": "continue", **config}
+    }
+
+
+ITEMS = [None if number % 5 == 0 else 7 if number == 8 else f"\u2603{number}" * 50 for number in range(30)]
+
+
+async def test_a_large_list_of_items_outputs_becomes_an_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "PAGE_BYTES", 500)
+    async with open_app(tmp_path, EngineConfig(step_output_bytes_max=KIB)) as served:
+        put, sizes = served.app.objects.put_output, []
+
+        async def watched(principal: Any, new: Any, chunks: AsyncIterator[bytes]) -> Any:
+            async def passed_on() -> AsyncIterator[bytes]:
+                async for chunk in chunks:
+                    sizes.append(len(chunk))
+                    yield chunk
+
+            return await put(principal, new, passed_on())
+
+        monkeypatch.setattr(served.app.objects, "put_output", watched)
+        after = {
+            "key": "after",
+            "operation": "transform",
+            "depends_on": ["each"],
+            "config": {"values": {"size": "{{ steps.each.output.size }}"}},
+        }
+        ended = await run(served, each(), after, payload={"items": ITEMS})
+        assert ended["status"] == "completed", ended
+        output = step_of(ended, "each")["output"]
+        assert set(output) == {"object_key", "url", "filename", "size", "content_type"}
+        content = await fetch(served, output["url"])
+        found = json.loads(content)
+        assert found[8]["error"]["code"] == "expression"
+        assert [one["v"] for one in found[:8] + found[9:]] == ITEMS[:8] + ITEMS[9:]
+        assert len(content) == output["size"] == step_of(ended, "after")["output"]["size"]
+        assert len(sizes) > 5
+        assert max(sizes) < 2 * KIB  # a page of characters at most, however many items
+        assert len(await objects(served)) == 1
+
+
+async def test_a_list_too_large_for_an_object(tmp_path: Path) -> None:
+    async with open_app(
+        tmp_path, EngineConfig(step_output_bytes_max=KIB), objects=ObjectsConfig(output_bytes_max=2 * KIB)
+    ) as served:
+        ended = await run(served, each(), payload={"items": ITEMS})
+        error = step_of(ended, "each")["error"]
+        assert (ended["status"], error["code"]) == ("failed", "output_too_large")
+        assert f"more than {2 * KIB}" in error["message"]
+        assert await objects(served) == []
+        ended = await run(served, {**each(collect=False), "key": "counted"}, payload={"items": ITEMS})
+        assert step_of(ended, "counted")["output"] == {"total": 30, "completed": 29, "failed": 1}
 
 
 async def test_objects_go_with_runs_that_are_too_old(tmp_path: Path) -> None:
