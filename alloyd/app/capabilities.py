@@ -50,9 +50,12 @@ from alloyd.domain.schedules.model import ScheduleSettings
 from alloyd.domain.schedules.service import ScheduleService
 from alloyd.domain.schedules.worker import ScheduleWorker
 from alloyd.domain.sessions.service import SessionService
+from alloyd.domain.setup.service import SetupService
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.teammates.service import TeammateService
+from alloyd.domain.teammates.streams import ReplyStreams
 from alloyd.domain.teams.service import TeamService
 from alloyd.domain.triggers.service import TriggerService
 from alloyd.domain.usage.service import UsageService
@@ -107,6 +110,7 @@ class Capabilities:
         self.sessions = SessionService(
             self.database, self.users, clock, self.keyring.secret("jwt"), settings.session_settings(config)
         )
+        self.setup = SetupService(self.users, self.orgs, clock)
         self.keys = KeyService(self.database, self.hub, clock, self.orgs, KeySettings(config.auth.key_cache_max))
         self._build_teams(config)
         self.key_worker = KeyWorker(self.keys, clock, config.auth.key_last_used_flush_s)
@@ -195,6 +199,7 @@ class Capabilities:
 
     def _build_workflows(self, config: Config) -> None:
         engine = config.engine
+        self.reply_streams = ReplyStreams(config.teammates.stream_chars_max)
         self.releases = ReleaseService(self.database)
         definition_secrets = DefinitionSecrets(self.sealer, self.keyring.secret("definition fingerprints"))
         self.workflows = WorkflowService(
@@ -250,6 +255,14 @@ class Capabilities:
         self.awaited_events = EventConsumer(
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
+        self.teammates = TeammateService(
+            self.database,
+            self.workflows,
+            self.runs,
+            self.connectors,
+            self.reply_streams,
+            settings.teammate_settings(config),
+        )
         self._build_embedded()
         self._build_triggers()
 
@@ -262,13 +275,13 @@ class Capabilities:
         self.embedded_events = EmbeddedEvents(
             self.database, self.workflows, self.runs, self.event_waits, self.live.current.engine.payload_bytes_max
         )
+        self.uninstalled_runs = UninstalledRuns(self.database, self.runs)
+        self.installations.on_remove(self.uninstalled_runs.end_of_installation)
         self.run_logs = RunLogs(self.database, self.clock)
         self.end_user_purge = EndUserPurge(self.database, self.runs, self._settle_consumers)
         self.end_users.on_delete(self.end_user_purge.end_of_end_user)
         self.end_user_purge.on_delete(self.objects.delete_of_runs)
         self.end_user_purge.on_deleted(self.sweeper.settle)
-        self.uninstalled_runs = UninstalledRuns(self.database, self.runs)
-        self.installations.on_remove(self.uninstalled_runs.end_of_installation)
         if self.object_sweeper.bucket is not None:
             self.end_user_purge.on_deleted(self.object_sweeper.bucket.sweep)
 

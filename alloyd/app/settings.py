@@ -15,6 +15,7 @@ from alloyd.domain.runs.worker import EngineSettings
 from alloyd.domain.schedules.model import ScheduleSettings
 from alloyd.domain.sessions.model import SessionSettings
 from alloyd.domain.storage.model import StorageSettings
+from alloyd.domain.teammates.model import TeammateSettings
 from alloyd.domain.usage.model import Budget, Period, UsageSettings
 from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.egress import EgressLimits
@@ -41,6 +42,8 @@ def session_settings(config: Config) -> SessionSettings:
         attempts_window_s=auth.sign_in_window_s,
         subjects_max=auth.sign_in_subjects_max,
         checks_waiting_max=auth.sign_ins_waiting_max,
+        page_ttl_s=config.ui.session_ttl_s,
+        page_max_s=config.ui.session_max_days * 24 * 3600,
     )
 
 
@@ -166,6 +169,20 @@ def smtp_settings(config: Config) -> SmtpSettings:
         given.timeout_s,
         given.recipients_max,
         given.message_bytes_max,
+    )
+
+
+def teammate_settings(config: Config) -> TeammateSettings:
+    """Bounds of what models are sent and of what is kept."""
+    own = config.teammates
+    return TeammateSettings(
+        own.history_messages_max,
+        own.history_chars_max,
+        own.tool_result_chars_max,
+        own.tool_calls_per_turn_max,
+        own.conversation_messages_max,
+        own.conversations_max,
+        own.stream_chars_max,
     )
 
 

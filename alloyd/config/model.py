@@ -130,6 +130,22 @@ class AuthConfig(Group, frozen=True, kw_only=True):
     ] = 64
 
 
+class UiConfig(Group, frozen=True, kw_only=True):
+    """The web page."""
+
+    public_url: Annotated[
+        str | None,
+        text_or_none(
+            "Origin at which browsers reach the page through a proxy, such as https://alloyd.example.com.",
+            rule=rules.origin,
+        ),
+    ] = None
+    session_ttl_s: Annotated[
+        int, number("A session ends when the page was not used for this long.", 300, 30 * 24 * 3600, "seconds")
+    ] = 12 * 3600
+    session_max_days: Annotated[int, number("Longest session, however much the page is used.", 1, 365, "days")] = 30
+
+
 class InvitationsConfig(Group, frozen=True, kw_only=True):
     """Invitations to an organization."""
 
@@ -243,6 +259,34 @@ class EmbeddedConfig(Group, frozen=True, kw_only=True):
         ),
     ] = ()
     token_ttl_s: Annotated[int, number("How long the token of an end user lives.", 60, 86_400, "seconds")] = 900
+
+
+class TeammatesConfig(Group, frozen=True, kw_only=True):
+    """AI teammates: what a model is sent of a conversation, and how much of conversations is kept."""
+
+    history_messages_max: Annotated[
+        int, number("Earlier messages of a conversation that a model is sent.", 0, 1000, "messages")
+    ] = 50
+    history_chars_max: Annotated[
+        int, number("How long those messages may be together; the oldest are left out.", 0, 10_000_000, "characters")
+    ] = 100_000
+    tool_result_chars_max: Annotated[
+        int, number("How much of a tool's result a model is sent.", 256, 1_000_000, "characters")
+    ] = 50_000
+    tool_calls_per_turn_max: Annotated[
+        int, number("Tools that a model may call at one time; further calls are refused.", 1, 128, "calls")
+    ] = 16
+    conversation_messages_max: Annotated[
+        int, number("Messages that are kept of a conversation; the oldest are forgotten.", 2, 100_000, "messages")
+    ] = 1000
+    conversations_max: Annotated[
+        int,
+        number("Conversations kept with a teammate; the longest at rest is forgotten.", 1, 10_000_000, "conversations"),
+    ] = 10_000
+    stream_chars_max: Annotated[
+        int,
+        number("Largest reply that is streamed as it is written; more comes at its end.", KIB, 64 * MIB, "characters"),
+    ] = MIB
 
 
 class EgressConfig(Group, frozen=True, kw_only=True):
@@ -429,6 +473,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     grpc: GrpcConfig = GrpcConfig()
     data: DataConfig = DataConfig()
     auth: AuthConfig = AuthConfig()
+    ui: UiConfig = UiConfig()
     invitations: InvitationsConfig = InvitationsConfig()
     storage: StorageConfig = StorageConfig()
     objects: ObjectsConfig = ObjectsConfig()
@@ -436,6 +481,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     triggers: TriggersConfig = TriggersConfig()
     events: EventsConfig = EventsConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
+    teammates: TeammatesConfig = TeammatesConfig()
     egress: EgressConfig = EgressConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()

@@ -93,6 +93,28 @@ CREATE TABLE connectors (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE conversation_messages (
+    conversation_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    org_id TEXT NOT NULL,
+    role TEXT NOT NULL,           -- user, assistant
+    text TEXT NOT NULL,
+    run_id TEXT NOT NULL,         -- of the turn that it belongs to; retention may have deleted it
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (conversation_id, number)
+) STRICT;
+
+CREATE TABLE conversations (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL,
+    teammate_id TEXT NOT NULL REFERENCES teammates (id),
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    messages INTEGER NOT NULL DEFAULT 0,  -- how many there ever were: the last one's number
+    kept INTEGER NOT NULL DEFAULT 0       -- how many of them are still there: the newest
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE credentials (
     id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -187,6 +209,17 @@ CREATE TABLE grants (
     granter_role TEXT NOT NULL,   -- who may take it back
     created_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE grown_steps (
+    run_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    parent TEXT NOT NULL,         -- the step that asked for it
+    position INTEGER NOT NULL,    -- its place among all that the run grew
+    operation TEXT NOT NULL,
+    config TEXT NOT NULL,         -- JSON, literally: no expression in it is ever looked at
+    PRIMARY KEY (run_id, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE idempotency_keys (
     org_id TEXT NOT NULL,
@@ -434,6 +467,28 @@ CREATE TABLE team_members (
     PRIMARY KEY (team_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE teammates (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    instructions TEXT NOT NULL,
+    provider TEXT,
+    model TEXT,
+    tier TEXT,
+    temperature REAL,
+    tools TEXT NOT NULL,          -- JSON array
+    read_folders TEXT NOT NULL,   -- JSON array of storage paths
+    write_folders TEXT NOT NULL,  -- JSON array of storage paths
+    channel TEXT NOT NULL,        -- none, webchat, api
+    max_turns INTEGER NOT NULL,
+    workflow_id TEXT NOT NULL REFERENCES workflows (id),
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER            -- its conversations are being taken away, and then it is
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE teams (
     id TEXT PRIMARY KEY,
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -615,6 +670,10 @@ CREATE INDEX blobs_unused ON blobs (unused_at) WHERE unused_at IS NOT NULL;
 
 CREATE UNIQUE INDEX connectors_by_name ON connectors (org_id, name);
 
+CREATE INDEX conversations_by_teammate ON conversations (org_id, teammate_id, id);
+
+CREATE INDEX conversations_by_use ON conversations (org_id, teammate_id, updated_at);
+
 CREATE INDEX credentials_by_connector ON credentials (org_id, connector, end_user_id, id);
 
 CREATE INDEX credentials_by_key ON credentials (key_id, id);
@@ -711,6 +770,10 @@ CREATE INDEX runs_logged ON runs (org_id, end_user_id, workflow_id)
 CREATE INDEX runs_logged_errors ON runs (org_id, end_user_id, workflow_id)
     WHERE end_user_id IS NOT NULL AND parent_run_id IS NULL AND state = 'failed';
 
+CREATE INDEX runs_top_level ON runs (org_id) WHERE parent_run_id IS NULL;
+
+CREATE INDEX runs_top_level_by_workflow ON runs (org_id, workflow_id) WHERE parent_run_id IS NULL;
+
 CREATE INDEX runs_unfinished ON runs (deadline_at) WHERE ended_at IS NULL;
 
 CREATE INDEX runs_unfinished_of_end_user ON runs (org_id, end_user_id)
@@ -733,6 +796,14 @@ CREATE INDEX storage_nodes_listing ON storage_nodes (org_id, parent_id, is_file,
 CREATE INDEX storage_nodes_trash ON storage_nodes (parent_id) WHERE parent_id = 'trash';
 
 CREATE INDEX team_members_by_user ON team_members (user_id);
+
+CREATE INDEX teammates_by_age ON teammates (org_id, id) WHERE deleted_at IS NULL;
+
+CREATE UNIQUE INDEX teammates_by_name ON teammates (org_id, name) WHERE deleted_at IS NULL;
+
+CREATE INDEX teammates_by_workflow ON teammates (org_id, workflow_id);
+
+CREATE INDEX teammates_deleted ON teammates (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE INDEX teams_by_org ON teams (org_id, id);
 

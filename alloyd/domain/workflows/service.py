@@ -240,19 +240,18 @@ class WorkflowService:
             watcher(tx, published)
 
     async def delete(self, principal: Principal, workflow_id: str) -> None:
-        """Take the workflow out of use; runs that are under way end on their version, except end users' ones, which are
-        cancelled: it is uninstalled. Emits ``workflow.deleted``."""
+        """Take the workflow out of use; runs that are under way end on their version. Emits ``workflow.deleted``."""
+        await self._database.write(lambda tx: self.delete_in(tx, principal, workflow_id))
+
+    def delete_in(self, tx: Tx, principal: Principal, workflow_id: str) -> None:
+        """:meth:`delete` inside a caller's transaction. Raises ``not_found``, and what a watcher says against it."""
         org_id = principal.org_id
-
-        def write(tx: Tx) -> None:
-            workflow = store.find_by_id(tx.conn, org_id, workflow_id)
-            if workflow is None or not store.mark_deleted(tx, org_id, workflow_id):
-                raise not_found(_WHAT)
-            tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
-            tx.after_commit(lambda: self._forget(workflow_id))
-            self._tell_published(tx, workflow, None, principal, deleted=True)
-
-        await self._database.write(write)
+        workflow = store.find_by_id(tx.conn, org_id, workflow_id)
+        if workflow is None or not store.mark_deleted(tx, org_id, workflow_id):
+            raise not_found(_WHAT)
+        tx.emit(Event(org_id, "workflow.deleted", workflow_id, {"name": workflow.name}, workflow_id=workflow_id))
+        tx.after_commit(lambda: self._forget(workflow_id))
+        self._tell_published(tx, workflow, None, principal, deleted=True)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
