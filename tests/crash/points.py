@@ -66,6 +66,18 @@ DURING_A_DELIVERY = ("webhook.before_send:3", "webhook.sent:3")
 # A step makes an object in the bucket; the last one is passed when what a crash left there is removed.
 DURING_AN_UPLOAD = ("object.announced", "object.uploaded", "object.named", "object.before_remove")
 
+# Events of end users, each of which starts a run and resumes one.
+DURING_USERS_EVENTS = (
+    "embedded.event_written:1",
+    "embedded.event_written:7",
+    "embedded.event_accepted:1",
+    "embedded.event_accepted:7",
+    *(f"db.{place}:5" for place in ("before_commit", "after_commit", "before_answer")),
+    "engine.wakeup_taken:3",
+    "engine.after_record:4",
+    "wire.before_answer:3",
+)
+
 # With schedules that were due while no daemon ran.
 BY_THE_CLOCK = (
     "schedule.before_fire:1",
@@ -76,8 +88,6 @@ BY_THE_CLOCK = (
 
 # No daemon runs when these are passed, or a life of the engine alone.
 ELSEWHERE = {
-    "embedded.event_written": "tests/domain/embedded/test_crashes.py",
-    "embedded.event_accepted": "tests/domain/embedded/test_crashes.py",
     "embedded.purge_asked": "tests/domain/embedded/test_crashes.py",
     "embedded.purge_part": "tests/domain/embedded/test_crashes.py",
     "embedded.purge_deleted": "tests/domain/embedded/test_crashes.py",

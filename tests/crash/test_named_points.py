@@ -23,6 +23,7 @@ from tests.crash.points import (
     DURING_A_BACKUP,
     DURING_A_DELIVERY,
     DURING_AN_UPLOAD,
+    DURING_USERS_EVENTS,
     ELSEWHERE,
     UNDER_LOAD,
 )
@@ -40,6 +41,7 @@ def test_every_point_is_tried():
             *DURING_A_BACKUP,
             *DURING_A_DELIVERY,
             *DURING_AN_UPLOAD,
+            *DURING_USERS_EVENTS,
             *BY_THE_CLOCK,
         )
     }

@@ -175,7 +175,7 @@ def count_end_bytes(conn: sqlite3.Connection, org_id: str, run_id: str, key: str
 
 
 def list_item_ends(
-    conn: sqlite3.Connection, org_id: str, run_id: str, key: str, first_index: int, limit: int
+    conn: sqlite3.Connection, org_id: str, run_id: str, key: str, first_index: int, limit: int, bytes_max: int
 ) -> list[tuple[str, str | None, str | None]]:
     """``(state, output, error)`` of a page of items in their order: as many as have ``bytes_max`` characters, and one
     at least."""
