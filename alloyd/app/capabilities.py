@@ -54,7 +54,7 @@ from alloyd.domain.setup.service import SetupService
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
-from alloyd.domain.teammates.service import TeammateService
+from alloyd.domain.teammates.service import TeammateService, require_teammate
 from alloyd.domain.teammates.streams import ReplyStreams
 from alloyd.domain.teams.service import TeamService
 from alloyd.domain.triggers.service import TriggerService
@@ -263,6 +263,8 @@ class Capabilities:
             self.reply_streams,
             settings.teammate_settings(config),
         )
+        self.keys.bind_to(require_teammate)
+        self.teammates.on_delete(self.keys.end_of_teammate)
         self._build_embedded()
         self._build_triggers()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 
 import msgspec
 
@@ -39,6 +40,8 @@ from alloyd.principal import Principal
 
 _WHAT = "teammate"
 
+DeleteHook = Callable[[Tx, str, str], None]
+
 
 class TeammateService(Talking):
     """The only door to teammates; ``conversations`` is the one to what was said."""
@@ -56,7 +59,12 @@ class TeammateService(Talking):
         super().__init__(database, workflows, runs, self.conversations, streams)
         self._connectors = connectors
         self._deleted = asyncio.Event()
+        self._delete_hooks: list[DeleteHook] = []
         workflows.watch_publishing(self._keep_workflow)
+
+    def on_delete(self, hook: DeleteHook) -> None:
+        """``hook(tx, org_id, teammate_id)`` runs in the transaction that deletes a teammate."""
+        self._delete_hooks.append(hook)
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -73,7 +81,7 @@ class TeammateService(Talking):
         def write(tx: Tx) -> Teammate:
             made = idempotency.find_made(tx, org_id, once)
             if made is not None:
-                return _require(tx.conn, org_id, made)
+                return require_teammate(tx.conn, org_id, made)
             orgs.require_active(tx, org_id)
             if store.count(tx.conn, org_id) >= PER_ORG_MAX:
                 raise conflict(f"an organization has at most {PER_ORG_MAX} teammates")
@@ -110,7 +118,7 @@ class TeammateService(Talking):
             await self._require_connectors(principal, check_new(NewTeammate("any", tools=change.tools)).tools)
 
         def write(tx: Tx) -> Teammate:
-            before = _require(tx.conn, org_id, teammate_id)
+            before = require_teammate(tx.conn, org_id, teammate_id)
             wanted = changed(before, change)
             one = msgspec.structs.replace(before, **msgspec.structs.asdict(wanted))
             if one == before:
@@ -131,14 +139,16 @@ class TeammateService(Talking):
     async def delete(self, principal: Principal, teammate_id: str) -> None:
         """Take the teammate away for good, with its conversations and its workflow; runs under way end.
 
-        Raises ``not_found``. Emits ``teammate.deleted``, ``workflow.deleted``.
+        Raises ``not_found``. Emits ``teammate.deleted``, ``workflow.deleted``, and what its hooks emit.
         """
         org_id = principal.org_id
 
         def write(tx: Tx) -> None:
-            one = _require(tx.conn, org_id, teammate_id)
+            one = require_teammate(tx.conn, org_id, teammate_id)
             store.mark_deleted(tx, org_id, teammate_id)  # first, for its workflow can't be deleted before it
             self._workflows.delete_in(tx, principal, one.workflow_id)
+            for hook in self._delete_hooks:
+                hook(tx, org_id, teammate_id)
             payload = {"name": one.name}
             tx.emit(Event(org_id, "teammate.deleted", teammate_id, payload, workflow_id=one.workflow_id))
 
@@ -207,7 +217,8 @@ def require_named(conn: sqlite3.Connection, org_id: str, id_or_name: str) -> Tea
     return found
 
 
-def _require(conn: sqlite3.Connection, org_id: str, teammate_id: str) -> Teammate:
+def require_teammate(conn: sqlite3.Connection, org_id: str, teammate_id: str) -> Teammate:
+    """The organization's teammate of that id, within another capability's read or write. Raises ``not_found``."""
     found = store.find(conn, org_id, teammate_id)
     if found is None:
         raise not_found(_WHAT)
