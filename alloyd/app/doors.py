@@ -39,6 +39,7 @@ from alloyd.wire.control import (
     schedules,
     sessions,
     stream_tickets,
+    teammates,
     teams,
     usage,
     webhook_deliveries,
@@ -231,6 +232,9 @@ class Doors(Capabilities):
             *installations.routes(self.installations, self.page_limits),
             *webhooks.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
             *webhook_deliveries.routes(self.webhooks, self.webhook_deliveries, self.page_limits),
+            *teammates.routes(
+                self.teammates, self.provider_streams, self.page_limits, reply_wait_s=config.teammates.reply_wait_s
+            ),
             *connectors.routes(self.connectors),
             *credentials.routes(self.credentials, self.oauth, self.clock, self.page_limits),
             *events.routes(self.streams, lambda: self.live.current.events.allowed_origins),
@@ -255,6 +259,7 @@ class Doors(Capabilities):
             "end_user": self.end_users.find_organization,
             "integration": self.integrations.find_organization,
             "installation": self.installations.find_organization,
+            "teammate": self.teammates.find_organization,
         }
         return [
             *teams.routes(self.teams, self.orgs, self.page_limits),

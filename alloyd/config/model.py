@@ -287,6 +287,9 @@ class TeammatesConfig(Group, frozen=True, kw_only=True):
         int,
         number("Largest reply that is streamed as it is written; more comes at its end.", KIB, 64 * MIB, "characters"),
     ] = MIB
+    reply_wait_s: Annotated[
+        int, number("Longest that a request waits for a reply; the run goes on after that.", 1, 3600, "seconds")
+    ] = 300
 
 
 class EgressConfig(Group, frozen=True, kw_only=True):

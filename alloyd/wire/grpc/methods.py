@@ -171,6 +171,17 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "DeleteCredential DELETE /credentials/{id}",
             "StartOauth POST /credentials/oauth/start",
         ),
+        "TeammatesService": _methods(
+            "CreateTeammate POST /teammates",
+            "ListTeammates GET /teammates",
+            "GetTeammate GET /teammates/{id}",
+            "UpdateTeammate PATCH /teammates/{id}",
+            "DeleteTeammate DELETE /teammates/{id}",
+            "MessageTeammate POST /teammates/{id}/messages",
+            "ListConversations GET /teammates/{id}/conversations",
+            "GetConversation GET /teammates/{id}/conversations/{conversation_id}",
+            "DeleteConversation DELETE /teammates/{id}/conversations/{conversation_id}",
+        ),
         "JobsService": _methods(
             "CreateJob POST /jobs",
             "ListJobs GET /jobs",
