@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from alloyd.db import Tx
 from alloyd.domain.connectors.service import ConnectorService
 from alloyd.domain.credentials.keeper import CredentialKeeper
 from alloyd.domain.credentials.service import CredentialService
@@ -53,13 +54,15 @@ class OperationError(Exception):
 @dataclass(frozen=True, slots=True)
 class Done:
     """The step is completed. ``port`` is the way a branch took; ``context`` is merged into the run's context;
-    ``ends_run`` finishes the run with ``output``; ``events`` are told in the very commit that records the step."""
+    ``ends_run`` finishes the run with ``output``; ``events`` are told in the very commit that records the step, and
+    ``along(tx)`` is done in it, on the writer's thread: it must not raise."""
 
     output: Any = None
     port: str | None = None
     context: dict[str, Any] | None = None
     ends_run: bool = False
     events: tuple[Event, ...] = ()
+    along: Callable[[Tx], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,41 @@ class WaitForEvent:
     on_timeout: str
 
 
-Outcome = Done | WaitUntil | StartChild | Spread | WaitForEvent
+@dataclass(frozen=True, slots=True)
+class GrownStep:
+    """A step that another one asks for while the run is under way; its key is that one's, a dot and ``name``.
+
+    ``config`` is taken literally: no expression in it is ever looked at, whoever wrote it. A step with a ``refusal``
+    fails with it, without being run.
+    """
+
+    name: str
+    operation: str
+    config: dict[str, Any]
+    refusal: OperationError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """The step waits for ``steps``, which run side by side; then its operation's ``resume`` gets ``state``, JSON, and
+    all that the step has grown so far. One of them failing does not fail the run: ``resume`` decides."""
+
+    steps: tuple[GrownStep, ...]
+    state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class GrownEnd:
+    """How a grown step ended: its ``output``, or the ``error`` it failed with."""
+
+    name: str
+    operation: str
+    config: dict[str, Any]
+    output: Any = None
+    error: OperationError | None = None
+
+
+Outcome = Done | WaitUntil | StartChild | Spread | WaitForEvent | Grow
 
 
 class StepWorkflows(Protocol):
@@ -250,7 +287,8 @@ class StepContext:
     ``started_by`` is the id of the principal who started the run, ``trigger_kind`` how (``api``, ``control``, ...).
     ``end_user_id`` is the end user whom the run belongs to (contract: embedded); None for the organization's own.
     ``depth`` counts the runs above this one. ``deferred`` are config fields that the operation renders itself,
-    ``inner`` what its inline nodes became.
+    ``inner`` what its inline nodes became. ``grown_by`` is the step that asked for this one while the run
+    was under way.
     """
 
     services: Services
@@ -270,6 +308,7 @@ class StepContext:
     deferred: Mapping[str, Template] = field(default_factory=dict)
     inner: Target | None = None
     end_user_id: str | None = None
+    grown_by: str | None = None
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -305,6 +344,7 @@ class Operation:
     definition alone, where these fields are there.
     ``inline`` is a config field that holds nodes, whose expressions know ``inline_names`` besides their own.
     ``waits``: the step may wait for other runs or events, so that a run's end has more to clear away.
+    ``resume`` is for one that grows steps: pure, as ``compute``, of the state and the steps' ends in their order.
     ``secrets`` are the dotted paths of config fields whose text is stored sealed and never shown.
     """
 
@@ -322,6 +362,7 @@ class Operation:
     inline: str | None = None
     inline_names: frozenset[str] = frozenset()
     waits: bool = False
+    resume: Callable[[StepContext, Any, Sequence[GrownEnd]], Outcome] | None = None
     secrets: tuple[str, ...] = ()
 
     @property

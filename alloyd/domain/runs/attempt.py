@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from alloyd.domain.operations.model import (
@@ -15,13 +17,15 @@ from alloyd.domain.operations.model import (
     WaitUntil,
 )
 from alloyd.domain.operations.validation import build_config
+from alloyd.domain.runs import growth
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, StepError
+from alloyd.domain.runs.waits import GrowthWait
 from alloyd.domain.workflows.model import Graph, Node
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.expressions import ExpressionError, truthy
 from alloyd.log import get_logger
-from alloyd.principal import system_principal
+from alloyd.principal import Principal, Role, system_principal
 
 log = get_logger("alloyd.runs")
 
@@ -52,9 +56,17 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
             rendered = {**rendered, **{name: value for name, value in inputs.items() if name in fields}}
     except ExpressionError as error:
         raise OperationError("expression", str(error), path=error.place or "config") from None
-    context = StepContext(
+    context = build_context(run, node, attempt, services, names, inputs)
+    return context, build_config(node.operation, rendered)
+
+
+def build_context(
+    run: Run, node: Node, attempt: int, services: Services, names: Mapping[str, Any], inputs: dict[str, Any]
+) -> StepContext:
+    """What an attempt knows of its run."""
+    return StepContext(
         services=services,
-        principal=system_principal(run.org_id, run.id),
+        principal=_principal(run, node),
         run_id=run.id,
         workflow_id=run.workflow_id,
         step_key=node.key,
@@ -70,8 +82,14 @@ def prepare(run: Run, node: Node, attempt: int, services: Services) -> tuple[Ste
         depth=0 if run.lineage is None else run.lineage.depth,
         deferred=dict(node.deferred),
         inner=None if node.inner is None else _inner_target(run, node, node.inner),
+        grown_by=node.grown_by,
     )
-    return context, build_config(node.operation, rendered)
+
+
+def _principal(run: Run, node: Node) -> Principal:
+    """alloyd in the run; for a step that somebody talked a model into, with no more than a member may."""
+    principal = system_principal(run.org_id, run.id)
+    return principal if node.grown_by is None else replace(principal, role=Role.MEMBER)
 
 
 def _inner_target(run: Run, node: Node, inner: Graph) -> Target:
@@ -86,6 +104,21 @@ def compute(run: Run, node: Node, attempt: int, services: Services) -> Outcome:
         context, config = prepare(run, node, attempt, services)
         assert node.operation.compute is not None
         return node.operation.compute(context, config)
+    except OperationError:
+        raise
+    except Exception as error:
+        raise put_into_words(error, run, node) from error
+
+
+def resume(run: Run, key: str, services: Services) -> Outcome:
+    """Let a step go on whose grown ones are settled. Raises :class:`OperationError`, and nothing else."""
+    node, step = run.node(key), run.steps[key]
+    wait = step.wait
+    assert isinstance(wait, GrowthWait)
+    try:
+        context = build_context(run, node, step.attempt, services, run.names, {})
+        assert node.operation.resume is not None
+        return node.operation.resume(context, wait.state, growth.ends_of(run, key))
     except OperationError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from alloyd.domain.operations.model import (
     Done,
+    Grow,
     OperationError,
     Outcome,
     Services,
@@ -23,10 +24,11 @@ from alloyd.domain.operations.model import (
     WaitForEvent,
     WaitUntil,
 )
-from alloyd.domain.runs import attempt, machine, waiting
+from alloyd.domain.runs import attempt, growth, machine, waiting
 from alloyd.domain.runs.large_outputs import put_away
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState, TimerKind
+from alloyd.domain.runs.outputs import context_after
 from alloyd.domain.runs.waits import Wakeup
 from alloyd.domain.workflows.model import Node
 from alloyd.errors import AlloydError
@@ -157,8 +159,13 @@ class Driver:
             self._settle(key, outcome, now)
         loop = asyncio.get_running_loop()
         until = loop.time() + TURN_S
-        while run.ready and run.state not in ENDED and loop.time() < until:
-            self._take(run.ready.pop(0), now)
+        while run.state not in ENDED:
+            if run.resuming:
+                self._resume(run.resuming.pop(0), now)
+            elif run.ready and loop.time() < until:
+                self._take(run.ready.pop(0), now)
+            else:
+                break
         machine.settle_state(run, now)
 
     def _fire_due(self, now: int) -> None:
@@ -211,7 +218,7 @@ class Driver:
         self._end_task(key, outcome)
 
     def _take(self, key: str, now: int) -> None:
-        run, node = self.run, self.run.graph.nodes[key]
+        run, node = self.run, self.run.node(key)
         before = run.steps.get(key)
         try:
             # Asked once: a step that is tried or run again was wanted, and may have been felt outside already.
@@ -233,6 +240,16 @@ class Driver:
             outcome = error
         self._settle(key, outcome, now)
 
+    def _resume(self, key: str, now: int) -> None:
+        """The steps that a step has grown are settled; in the turn that records that, it goes on."""
+        run = self.run
+        machine.resume_run(run)
+        try:
+            outcome: Outcome | OperationError = attempt.resume(run, key, self._means.services)
+        except OperationError as error:
+            outcome = error
+        self._settle(key, outcome, now)
+
     def _settle(self, key: str, outcome: Outcome | OperationError, now: int) -> None:
         run = self.run
         held = self._held.pop(key, None)
@@ -247,7 +264,7 @@ class Driver:
             try:
                 encoded = attempt.encode_output(outcome, self._means.settings.step_output_bytes_max)
                 if isinstance(outcome, Done):
-                    self._check_context(run.graph.nodes[key], outcome)
+                    self._check_context(run.node(key), outcome)
             except attempt.TooLargeError as error:
                 if isinstance(outcome, Done) and held is None and self._means.services.objects is not None:
                     work = self._put_away(key, outcome, error.encoded)
@@ -290,6 +307,8 @@ class Driver:
                 waiting.spread(run, key, outcome, now)
             elif isinstance(outcome, WaitForEvent):
                 waiting.wait_event(run, key, outcome, now)
+            elif isinstance(outcome, Grow):
+                growth.grow(run, key, outcome, now)
             elif isinstance(outcome, WaitUntil):
                 machine.wait_step(run, key, outcome.fire_at_ms, outcome.output, now)
         except AlloydError as error:  # the called workflow's concurrency key can't be told for this input
@@ -301,7 +320,7 @@ class Driver:
             return
         bytes_max = self._means.settings.context_bytes_max
         try:
-            size = len(ENCODER.encode(machine.context_after(self.run, node, done)))
+            size = len(ENCODER.encode(context_after(self.run.context, node, done)))
         except (TypeError, ValueError, RecursionError) as error:
             raise OperationError("bad_output", f"the context can't be written as JSON: {error}") from None
         if size > bytes_max:
@@ -358,7 +377,7 @@ class Driver:
 
     async def _execute(self, key: str) -> None:
         run = self.run
-        node = run.graph.nodes[key]
+        node = run.node(key)
         outcome: Outcome | OperationError
         async with self._means.step_slots:
             crash.reach("engine.before_step")

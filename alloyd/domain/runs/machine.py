@@ -1,4 +1,5 @@
-"""The run machine: everything that moves a run or a step lives in this file, and nothing else does.
+"""The run machine: everything that moves a run or a step lives in this file, and nothing else does, but for how a run
+gets more steps while it is under way: that is in ``growth``.
 
 Pure: no clock, no database, no await. A turn changes the run in memory and notes in ``run.changes`` what has to be
 recorded. Rules:
@@ -8,6 +9,7 @@ recorded. Rules:
 2. A run ends when nothing is ready, running or waiting: failed if a step failed without ``continue``, else completed.
 3. ``workflow.finish`` ends the run at once, as rule 2 says; what has not run is skipped, what runs is cancelled.
 4. An ended run never moves again.
+5. A step that waits for steps it has grown is to be resumed once they are settled; until it is, the run goes on.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from alloyd.domain.runs.model import (
     StepState,
     TimerKind,
 )
-from alloyd.domain.runs.waits import Wait, WaitChanges
-from alloyd.domain.workflows.model import Graph, Node, Policy
+from alloyd.domain.runs.outputs import context_after, retry_delay_ms
+from alloyd.domain.runs.waits import GrowthWait, Wait, WaitChanges
+from alloyd.domain.workflows.model import Graph, Node
 from alloyd.kit.clock import rfc3339
 
 INTERRUPTED = StepError("interrupted", "the daemon stopped while the attempt was under way")
@@ -49,12 +52,14 @@ class Run:
         "error",
         "failed_step",
         "graph",
+        "grown",
         "id",
         "lineage",
         "names",
         "org_id",
         "output",
         "ready",
+        "resuming",
         "started_at",
         "started_by",
         "state",
@@ -101,6 +106,8 @@ class Run:
         self.error: StepError | None = None
         self.failed_step: str | None = None
         self.ready: list[str] = []
+        self.grown: dict[str, Node] = {}  # steps that the graph does not have, in the order in which they came
+        self.resuming: list[str] = []  # steps whose grown ones are settled
         self.changes = Changes()
         outputs: dict[str, Any] = {}
         for key, step in self.steps.items():
@@ -127,8 +134,13 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """Whether a step is ready or running."""
-        return bool(self.ready) or any(step.state is StepState.RUNNING for step in self.steps.values())
+        """Whether a step is ready, running or to be resumed."""
+        return bool(self.ready or self.resuming) or any(step.state is StepState.RUNNING for step in self.steps.values())
+
+    def node(self, key: str) -> Node:
+        """The step's node, of the graph or grown."""
+        grown = self.grown.get(key)
+        return self.graph.nodes[key] if grown is None else grown
 
     def take_changes(self) -> Changes:
         """What is to be recorded since the last time; the run forgets it."""
@@ -200,9 +212,11 @@ def complete_step(run: Run, key: str, done: Done, encoded: bytes, now: int) -> N
     run.names["steps"][key] = {"output": done.output, "state": "completed"}
     _tell(run, "workflow.node.completed", key, b"{}")
     run.changes.events.extend(done.events)  # in their place: after the run's last event nobody listens any more
-    node = run.graph.nodes[key]
+    if done.along is not None:
+        run.changes.along.append(done.along)
+    node = run.node(key)
     if done.context or node.outputs:
-        run.context = run.names["context"] = context_after(run, node, done)
+        run.context = run.names["context"] = context_after(run.context, node, done)
         run.changes.context = True
     if done.ends_run:
         _end_settled(run, done.output, now)
@@ -222,9 +236,9 @@ def wait_step(run: Run, key: str, fire_at: int, pending: Any, now: int) -> None:
 
 
 def wait_for(run: Run, key: str, wait: Wait, now: int, told: dict[str, Any], fire_at: int | None = None) -> None:
-    """A running step waits for other runs or an event, at most until ``fire_at`` (ms since the epoch)."""
+    """A step waits for other runs, an event or what it has grown, at most until ``fire_at`` (ms since the epoch)."""
     step = run.steps[key]
-    _require(step, StepState.RUNNING)
+    _require(step, StepState.RUNNING, StepState.WAITING)
     step.state, step.wait, step.encoded = StepState.WAITING, wait, ENCODER.encode(wait)
     run.changes.steps[key] = step
     if fire_at is not None:
@@ -250,7 +264,7 @@ def fail_step(
     """
     step = run.steps[key]
     _require(step, StepState.RUNNING, StepState.READY, StepState.WAITING)
-    policy = run.graph.nodes[key].policy
+    policy = run.node(key).policy
     failures = 1 + sum(1 for attempt in step.attempts if attempt.error.code != INTERRUPTED.code)
     if retryable and failures <= policy.max_retries:
         step.attempts = (*step.attempts, Attempt(step.attempt, step.started_at, now, error))
@@ -326,16 +340,6 @@ def settle_state(run: Run, now: int) -> None:
     _end_settled(run, _output(run), now)
 
 
-def retry_delay_ms(policy: Policy, attempt: int, chance: float) -> int:
-    """How long to wait after failed attempt number ``attempt`` (from 1), in ms; ``chance`` is 0 to 1."""
-    if policy.backoff == "fixed":
-        return policy.initial_delay_ms
-    delay = min(policy.initial_delay_ms << min(attempt - 1, 30), policy.max_delay_ms)
-    if policy.backoff == "exponential_jitter":
-        return int(delay * (0.5 + chance / 2))  # never under half, so that a burst still backs off
-    return delay
-
-
 # -- what follows from a turn ---------------------------------------------------------------------------------------
 
 
@@ -371,13 +375,25 @@ def _failed_name(error: StepError | None) -> dict[str, Any]:
 
 
 def _settle(run: Run, key: str, now: int) -> None:
-    """A step is settled: its dependents may be due, and the run may be over."""
-    pending = list(run.graph.nodes[key].dependents)
+    """A step is settled: its dependents may be due, who grew it may be resumed, and the run may be over."""
+    node = run.node(key)
+    if node.grown_by is not None:
+        note_resumable(run, node.grown_by)
+    pending = list(node.dependents)
     while pending:
         due = pending.pop(0)
         if due not in run.steps and _consider(run, due, now) is StepState.SKIPPED:
             pending.extend(run.graph.nodes[due].dependents)
     settle_state(run, now)
+
+
+def note_resumable(run: Run, key: str) -> None:
+    """Rule 5 for one step."""
+    step = run.steps.get(key)
+    if step is None or step.state is not StepState.WAITING or not isinstance(step.wait, GrowthWait):
+        return
+    if key not in run.resuming and all(run.steps[one].state in SETTLED for one in step.wait.awaits):
+        run.resuming.append(key)
 
 
 def _consider(run: Run, key: str, now: int) -> StepState | None:
@@ -405,7 +421,7 @@ def _consider(run: Run, key: str, now: int) -> StepState | None:
 
 
 def _continues(run: Run, key: str) -> bool:
-    return run.graph.nodes[key].policy.on_error == "continue"
+    return run.node(key).policy.on_error == "continue"
 
 
 def _mark_skipped(run: Run, key: str, now: int) -> None:
@@ -420,6 +436,7 @@ def _mark_skipped(run: Run, key: str, now: int) -> None:
 
 def _end(run: Run, state: RunState, now: int) -> None:
     run.ready.clear()
+    run.resuming.clear()
     for step in list(run.steps.values()):
         if step.state is StepState.RUNNING:
             step.state, step.ended_at = StepState.CANCELLED, now
@@ -446,22 +463,6 @@ def _output(run: Run) -> Any:
     if len(run.graph.leaves) == 1:
         return next(iter(done.values()), None)
     return done
-
-
-def context_after(run: Run, node: Node, done: Done) -> dict[str, Any]:
-    """The run's context as ``done`` leaves it: merged with what the step says, then its outputs put in place."""
-    context = {**run.context, **(done.context or {})}
-    for target in node.outputs:
-        value = done.output.get(target.name) if isinstance(done.output, dict) else None
-        context = _placed(context, target.keys, value)
-    return context
-
-
-def _placed(inside: Any, keys: tuple[str, ...], value: Any) -> dict[str, Any]:
-    first, *rest = keys
-    base = dict(inside) if isinstance(inside, dict) else {}
-    base[first] = _placed(base.get(first), tuple(rest), value) if rest else value
-    return base
 
 
 def _set_timer(run: Run, step: Step, fire_at: int, kind: TimerKind) -> None:

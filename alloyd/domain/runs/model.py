@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
 
+from alloyd.db.tx import Tx
 from alloyd.domain.runs.waits import Wait, WaitChanges
 from alloyd.events.model import Event
 
@@ -249,6 +251,17 @@ class LoggedError:
     occurred_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class GrownRow:
+    """A step that a run got while it was under way: ``config`` is JSON, taken literally."""
+
+    key: str
+    parent: str
+    position: int
+    operation: str
+    config: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Changes:
     """What one turn of the machine changed, to be recorded in one commit."""
@@ -261,6 +274,8 @@ class Changes:
     context: bool = False
     began: bool = False  # the run went to running for the first time
     waits: WaitChanges | None = None
+    grown: list[GrownRow] = field(default_factory=list)
+    along: list[Callable[[Tx], None]] = field(default_factory=list)  # what steps do in the commit
 
 
 @dataclass(frozen=True, slots=True)

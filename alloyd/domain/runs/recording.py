@@ -10,7 +10,7 @@ import msgspec
 
 from alloyd.db import Database, Tx
 from alloyd.domain.operations.model import Slot
-from alloyd.domain.runs import machine, store, store_waits
+from alloyd.domain.runs import growth, machine, store, store_growth, store_waits
 from alloyd.domain.runs.awaited import Awaited
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, ENDED, Changes, Ended, Lineage, RunView
@@ -107,6 +107,10 @@ class Recorder:
                 else told
                 for told in changes.events
             )
+            if changes.grown:
+                store_growth.insert(tx, org_id, run_id, changes.grown)
+            for along in changes.along:
+                along(tx)
             if changes.waits is not None:
                 self._record_waits(tx, run, changes.waits)
                 having_children.append((run, changes.waits))
@@ -262,9 +266,9 @@ def fresh(seed: Seed, graph: Graph) -> Run:
 
 
 def restore(stored: store.StoredRun, graph: Graph) -> Run:
-    """A run in memory as it is recorded."""
+    """A run in memory as it is recorded. Raises ``unprocessable`` when it has steps that can't run any more."""
     view = stored.view
-    return Run(
+    run = Run(
         view.id,
         view.org_id,
         view.workflow_id,
@@ -280,3 +284,6 @@ def restore(stored: store.StoredRun, graph: Graph) -> Run:
         deadline_at=view.deadline_at,
         steps=stored.steps,
     )
+    if graph.nodes:
+        growth.restore(run, stored.grown)
+    return run

@@ -90,8 +90,10 @@ class RetryService:
         if view.scope is not None:
             raise conflict("the run is a part of a foreach: run the one above it again")
         runnable = await self._find_runnable(org_id, view, version)
-        kept = find_kept(runnable.graph, stored.steps, start, runnable.version)
-        if start == FAILED and view.state is RunState.COMPLETED and len(kept) == len(_completed(stored.steps)):
+        grown = {row.key for row in stored.grown}  # they come again, or not, with the step that grew them
+        steps = {key: step for key, step in stored.steps.items() if key not in grown}
+        kept = find_kept(runnable.graph, steps, start, runnable.version)
+        if start == FAILED and view.state is RunState.COMPLETED and len(kept) == len(_completed(steps)):
             raise conflict("nothing of the run failed")
         new = self._new_run(principal, view, runnable, first_context if start == START else view.context)
 

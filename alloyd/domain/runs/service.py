@@ -27,13 +27,12 @@ from alloyd.domain.runs.model import (
     RunView,
     Started,
     StartRun,
-    Step,
     StepError,
-    StepState,
     view_step,
 )
 from alloyd.domain.runs.queue import Seed
 from alloyd.domain.runs.recording import NOTHING
+from alloyd.domain.runs.showing import shown_steps
 from alloyd.domain.runs.store import NewRun
 from alloyd.domain.runs.worker import Engine
 from alloyd.domain.workflows.model import Graph, Runnable
@@ -410,12 +409,7 @@ class RunService:
             graph = await self._workflows.get_graph(principal.org_id, view.workflow_id, view.version, view.scope)
         except AlloydError:  # what can't run any more can still be looked at
             return RunDetail(view, [view_step(step, "") for step in stored.steps.values()])
-        untouched = StepState.SKIPPED if view.state in ENDED else StepState.WAITING
-        steps = [
-            view_step(stored.steps.get(key) or Step(key, untouched), graph.nodes[key].operation.name)
-            for key in graph.order
-        ]
-        return RunDetail(view, steps)
+        return RunDetail(view, shown_steps(stored, graph))
 
     async def find_organization(self, run_id: str) -> str | None:
         """The organization that a run belongs to, None when there is no such run."""

@@ -11,13 +11,14 @@ import msgspec
 
 from alloyd.db.tx import Tx
 from alloyd.domain.operations.model import Slot
-from alloyd.domain.runs import store_waits
+from alloyd.domain.runs import store_growth, store_waits
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import (
     ENCODER,
     AgedRun,
     Attempt,
     Changes,
+    GrownRow,
     Lineage,
     RunState,
     RunView,
@@ -90,6 +91,7 @@ class StoredRun:
     steps: dict[str, Step]
     lineage: Lineage | None = None
     wakeups: tuple[Wakeup, ...] = ()
+    grown: tuple[GrownRow, ...] = ()
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def load_run(conn: sqlite3.Connection, org_id: str, run_id: str) -> StoredRun | 
     lineage = store_waits.find_lineage(conn, view)
     if view.scope is not None:
         view = store_waits.inherit(conn, view)
-    return StoredRun(view, steps, lineage, wakeups)
+    return StoredRun(view, steps, lineage, wakeups, tuple(store_growth.list_rows(conn, org_id, run_id)))
 
 
 def list_steps(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[Step]:
@@ -405,7 +407,7 @@ def delete_ended(tx: Tx, org_id: str, run_id: str, rows_max: int) -> int:
     """Delete at most ``rows_max`` rows of a run that has ended, the run itself last; how many there were."""
     deleted = tx.execute(DELETE_STEPS, (run_id, org_id, rows_max)).rowcount
     if deleted < rows_max:
-        deleted += tx.execute(DELETE_TIMERS, (run_id, org_id)).rowcount
+        deleted += tx.execute(DELETE_TIMERS, (run_id, org_id)).rowcount + store_growth.delete(tx, org_id, run_id)
         deleted += tx.execute(DELETE_RUN, (run_id, org_id)).rowcount
     return deleted
 

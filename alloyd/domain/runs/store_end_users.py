@@ -116,6 +116,10 @@ DELETE_ITEMS = (
     "DELETE FROM foreach_items WHERE (run_id, step_key, item_index) IN "
     "(SELECT run_id, step_key, item_index FROM foreach_items WHERE run_id = ? AND org_id = ? LIMIT ?)"
 )
+DELETE_GROWN = (
+    "DELETE FROM grown_steps WHERE (run_id, key) IN "
+    "(SELECT run_id, key FROM grown_steps WHERE run_id = ? AND org_id = ? LIMIT ?)"
+)
 DELETE_WAKEUPS = "DELETE FROM wakeups WHERE id IN (SELECT id FROM wakeups WHERE run_id = ? AND org_id = ? LIMIT ?)"
 
 
@@ -132,7 +136,7 @@ def list_tree(conn: sqlite3.Connection, org_id: str, run_id: str) -> list[tuple[
 def delete_purged(tx: Tx, org_id: str, run_id: str, rows_max: int) -> int:
     """Delete at most ``rows_max`` rows, and a few, of an ended run, itself last; fewer when it is gone whole."""
     deleted = 0
-    for sql in (DELETE_STEPS, DELETE_ITEMS, DELETE_WAKEUPS):
+    for sql in (DELETE_STEPS, DELETE_GROWN, DELETE_ITEMS, DELETE_WAKEUPS):
         deleted += tx.execute(sql, (run_id, org_id, rows_max - deleted)).rowcount
         if deleted >= rows_max:
             return deleted

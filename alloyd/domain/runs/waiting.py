@@ -115,7 +115,7 @@ def is_for(run: Run, wakeup: Wakeup) -> bool:
         return False
     if wakeup.kind != CANDIDATE:
         return isinstance(step.wait, EventWait) is (wakeup.kind != CHILD)
-    asked = dict(run.graph.nodes[wakeup.step_key].deferred).get("match")
+    asked = dict(run.node(wakeup.step_key).deferred).get("match")
     try:
         names = {"now": None, **run.names, "event": msgspec.json.decode(wakeup.payload)}
         return asked is not None and truthy(asked.render(names))

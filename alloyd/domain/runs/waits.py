@@ -52,7 +52,14 @@ class EventWait(msgspec.Struct, tag="event"):
     on_timeout: str
 
 
-Wait = CallWait | ForeachWait | EventWait
+class GrowthWait(msgspec.Struct, tag="growth"):
+    """For the ends of steps of the same run that the step has grown; ``state`` is its operation's own, JSON."""
+
+    awaits: list[str]
+    state: Any
+
+
+Wait = CallWait | ForeachWait | EventWait | GrowthWait
 DECODER: msgspec.json.Decoder[Wait] = msgspec.json.Decoder(Wait)
 
 

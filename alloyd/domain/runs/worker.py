@@ -370,10 +370,10 @@ class Engine:
         view = stored.view
         try:
             graph = await self._workflows.get_graph(org_id, view.workflow_id, view.version, view.scope)
+            run = restore(stored, graph)
         except AlloydError as error:
             await self._end_unrunnable(org_id, run_id, StepError(error.code.value, error.message))
             return None, ()
-        run = restore(stored, graph)
         if view.state is RunState.WAITING and not self._is_due(run):
             wakeups = stored.wakeups
             if not any(waiting.is_for(run, wakeup) for wakeup in wakeups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Names
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -128,21 +128,29 @@ class ContextPath:
     keys: tuple[str, ...]
 
 
+class Rendered(Protocol):
+    """What a step's config is made of at each attempt: a template, or a value that is none."""
+
+    def render(self, names: Names[str, Any]) -> Any:
+        """The config. Raises ExpressionError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step, compiled: everything that can be worked out before a run."""
+    """A step, compiled: everything that can be worked out before a run. ``grown_by``: another step asked for it."""
 
     key: str
     operation: Operation
     depends_on: tuple[Dependency, ...]
     when: Expression | None
-    config: Template
+    config: Rendered
     inputs: tuple[tuple[str, Expression], ...]
     outputs: tuple[ContextPath, ...]
     policy: Policy
     dependents: tuple[str, ...] = ()
     deferred: tuple[tuple[str, Template], ...] = ()
     inner: Graph | None = None  # of inline nodes
+    grown_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 from alloyd.domain.operations.model import Done
 from alloyd.domain.runs import machine
 from alloyd.domain.runs.model import RunState, StepError, StepState
+from alloyd.domain.runs.outputs import retry_delay_ms
 from alloyd.events.model import Event
 from tests.machine import BROKEN, Fails, Play, Script, Waits, branch, check_order, graph_of, node, play
 
@@ -279,7 +280,7 @@ def test_payloads_of_what_is_told() -> None:
 def test_backoff(backoff: str, attempt: int, chance: float, wanted: int) -> None:
     policy = {"backoff": backoff, "initial_delay_ms": 1000, "max_delay_ms": 60_000}
     graph = graph_of(node("a", policy=policy))
-    assert machine.retry_delay_ms(graph.nodes["a"].policy, attempt, chance) == wanted
+    assert retry_delay_ms(graph.nodes["a"].policy, attempt, chance) == wanted
 
 
 @pytest.mark.parametrize(("asked_ms", "wanted_ms"), [(None, 1000), (0, 1000), (999, 1000), (90_000, 90_000)])
