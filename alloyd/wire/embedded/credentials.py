@@ -9,11 +9,14 @@ from aiohttp import web
 from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.keys.model import KEY_PREFIX
 from alloyd.domain.keys.service import KeyService
-from alloyd.errors import bad_request
+from alloyd.errors import AlloydError, Code, bad_request
 from alloyd.principal import Kind, Principal, Role
-from alloyd.wire.auth import Authenticator, KeyAuthenticator, read_bearer, unauthorized
+from alloyd.wire.auth import Authenticator, KeyAuthenticator, read_bearer
 from alloyd.wire.route import Call
 
+# The words of the contract's example, whatever is wrong with the key.
+BAD_KEY: Final = "Invalid API key"
+BAD_TOKEN: Final = "Invalid user token"  # noqa: S105  # words for a caller
 TOKEN_HEADER: Final = "x-alloy-user-token"  # noqa: S105  # the name of a header
 
 # What an end user's browser may do, below the prefix; all else needs the key.
@@ -42,10 +45,12 @@ class EmbeddedAuthenticator(Authenticator):
     async def authenticate(self, request: web.Request) -> Principal:
         token = self._read_token(request)
         if token is None:
-            return await self._keys.authenticate(request)
+            return await self._authenticate_key(request)
         bearer = await self._end_users.check_token(token)
-        if bearer is None or not self._is_open_to_frontends(request):
-            raise unauthorized()
+        if bearer is None:
+            raise AlloydError(Code.UNAUTHORIZED, BAD_TOKEN if TOKEN_HEADER in request.headers else BAD_KEY)
+        if not self._is_open_to_frontends(request):
+            raise AlloydError(Code.UNAUTHORIZED, BAD_KEY)
         return Principal(
             Kind.END_USER,
             bearer.user.id,
@@ -56,12 +61,20 @@ class EmbeddedAuthenticator(Authenticator):
             expires_at=bearer.expires_at,
         )
 
+    async def _authenticate_key(self, request: web.Request) -> Principal:
+        try:
+            return await self._keys.authenticate(request)
+        except AlloydError as error:
+            if error.code is not Code.UNAUTHORIZED:
+                raise
+            raise AlloydError(Code.UNAUTHORIZED, BAD_KEY) from None
+
     def _read_token(self, request: web.Request) -> str | None:
         """An end user's token; None for what has to be a key. Raises ``unauthorized`` for several."""
         given = request.headers.getall(TOKEN_HEADER, ())
         if given:
             if len(given) > 1:
-                raise unauthorized()
+                raise AlloydError(Code.UNAUTHORIZED, BAD_TOKEN)
             return given[0]
         bearer = read_bearer(request)
         return None if bearer is None or bearer.startswith(KEY_PREFIX) else bearer

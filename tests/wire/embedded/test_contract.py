@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from alloyd.domain.keys.model import new_raw_key
 from tests.wire.embedded import contract
 from tests.wire.embedded.world import FAIL, PREFIX, WAIT, Room
 
 OPERATIONS = {operation.id: operation for operation in contract.operations()}
 
 # The ids of the examples, and what stands for them: ids are not chosen by clients.
+SAID = {"error": "UNAUTHORIZED", "message": "Invalid API key"}  # the example of ErrorResponse
 USER, WORKFLOW = "usr_abc123", "wf_xyz456"
 
 
@@ -86,6 +88,10 @@ async def test_without_a_key_it_is_401(room: Room) -> None:
         path = re.sub(r"\{\w+\}", "x", operation.path)
         answer = await room.ask(operation.method, path, b"{not json", key=None)
         assert answer.status == 401
+        assert answer.body == SAID
+    for wrong in ("Bearer nope", "Bearer ", "Basic eDp4", f"Bearer {new_raw_key()}"):
+        answer = await room.ask("GET", "/users", key=None, headers={"Authorization": wrong})
+        assert answer.body == SAID
 
 
 async def test_an_unknown_user_or_workflow_is_404(room: Room) -> None:
