@@ -6,6 +6,9 @@ from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
+from alloyd.app.swagger_ui import PACKAGE, find_swagger_ui
+from alloyd.wire.system.reference.app import SWAGGER_UI_FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 # By suffix, the same as [tool.setuptools.package-data] in pyproject.toml; a test holds the two together.
 DATA_SUFFIXES = (".sql", ".md", ".json", ".yaml", ".html", ".css", ".js", ".svg", ".proto", ".binpb")
@@ -23,6 +26,13 @@ def data_files(room: Path = ROOT / "alloyd") -> list[tuple[str, str]]:
 def time_zone_files() -> list[tuple[str, str]]:
     """The time zones, for machines that have none of their own: schedules need them."""
     return [(str(source), folder) for source, folder in collect_data_files("tzdata")]
+
+
+def swagger_ui_files() -> list[tuple[str, str]]:
+    """The API reference's files, with their licence, out of a package of which nothing else is needed."""
+    folder = find_swagger_ui()
+    inside = f"{PACKAGE}/dist"
+    return [(str(folder / name), inside) for name in (*(name for name, _kind in SWAGGER_UI_FILES), "LICENSE")]
 
 
 # Imported out of compiled code, where PyInstaller can't see it, or by name while running.
@@ -48,6 +58,8 @@ _EXCLUDED = (
     "curses",
     "doctest",
     "django",
+    "flask",
+    "flask_swagger_ui",
     "gunicorn",
     "hypothesis",
     "idlelib",

@@ -7,6 +7,7 @@ import sqlite3
 
 from alloyd import __version__
 from alloyd.app.capabilities import Capabilities
+from alloyd.app.swagger_ui import find_swagger_ui
 from alloyd.config import Config
 from alloyd.db.maintenance import count_pages
 from alloyd.domain.authz.service import authorize
@@ -76,6 +77,7 @@ from alloyd.wire.surface import Surface
 from alloyd.wire.system.app import system_surface
 from alloyd.wire.system.health import Readiness
 from alloyd.wire.system.metrics import Gauge, Metrics, Sources
+from alloyd.wire.system.reference.app import reference_surface
 from alloyd.wire.tickets import StreamTickets
 
 
@@ -128,6 +130,7 @@ class Doors(Capabilities):
         keys, users = self.keys, self.end_users
         return [
             self._system_surface(),
+            reference_surface(find_swagger_ui()),
             private,
             control,
             *self._object_surfaces(),

@@ -49,8 +49,9 @@ def build_document(
 ) -> dict[str, Any]:
     """The document for ``bound_routes``: every path, parameter, body, answer, credential and permission.
 
-    ``page_limits`` are those of this installation's lists.
+    ``page_limits`` are those of this installation's lists. Surfaces that are no API are left out.
     """
+    bound_routes = [bound for bound in bound_routes if bound.surface.described]
     limits, links = page_limits or PageLimits(), _links_by_stem(bound_routes)
     types = _types_of(bound_routes)
     described, components = msgspec.json.schema_components(
@@ -73,9 +74,8 @@ def build_document(
             "summary": "Files, durable workflows, keys and live events in one daemon",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/"}],
-        "tags": [{"name": surface.name, "description": f"Paths under {surface.prefix or '/'}"} for surface in surfaces],
+        "tags": _headings(bound_routes),
         "paths": dict(sorted(paths.items())),
     }
     errors = {_error_name(surface): surface.describe_error() for surface in surfaces}
@@ -108,7 +108,7 @@ class _Operation:
         operation: dict[str, Any] = {
             "operationId": _operation_id(bound),
             "summary": route.summary,
-            "tags": [bound.surface.name],
+            "tags": [bound.surface.heading_of(route).name],
             "x-permission": route.permission,
             "security": _security_of(bound),
         }
@@ -195,6 +195,15 @@ class _Operation:
             for status in found
             if status >= 400
         }
+
+
+def _headings(bound_routes: Iterable[BoundRoute]) -> list[dict[str, str]]:
+    """Every heading, in the order of the first routes under them."""
+    found: dict[str, str] = {}
+    for bound in bound_routes:
+        heading = bound.surface.heading_of(bound.route)
+        found.setdefault(heading.name, heading.about)
+    return [{"name": name, "description": about} for name, about in found.items()]
 
 
 def _standing_errors(bound: BoundRoute) -> set[int]:

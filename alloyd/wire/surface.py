@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -18,6 +18,13 @@ from alloyd.wire.cors import Cors
 from alloyd.wire.route import TICKET_STREAMS, Call, Route
 
 _SLASHES = re.compile(r"/{2,}")
+
+
+class Heading(NamedTuple):
+    """A group of routes in the API reference: a tag of openapi.json."""
+
+    name: str
+    about: str
 
 
 class Surface(ABC):
@@ -41,6 +48,10 @@ class Surface(ABC):
     lenient: bool = False
     # Which pages of other origins may call this from a browser; None for none.
     cors: Cors | None = None
+    # Whether openapi.json tells of its routes: not of those that are no API but the parts of a page.
+    described: bool = True
+    # Its heading in the API reference; its name where it has none.
+    title: str = ""
 
     def __init__(self, routes: Sequence[Route], authenticator: Authenticator | None = None) -> None:
         """``authenticator``: who turns credentials into principals here; None where nobody signs in."""
@@ -69,6 +80,10 @@ class Surface(ABC):
             if path == alias or path.startswith(f"{alias}/"):
                 return self.prefix + path[len(alias) :]
         return path
+
+    def heading_of(self, route: Route) -> Heading:
+        """What ``route`` stands under in the API reference."""
+        return Heading(self.title or self.name.replace("-", " ").capitalize(), f"Paths under {self.prefix or '/'}")
 
     @abstractmethod
     def encode(self, call: Call, value: Any) -> bytes:

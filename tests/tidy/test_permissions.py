@@ -17,6 +17,8 @@ OPEN = {
     ("alloyd.wire.control.sessions", "'/auth/token'"),  # the password is the credential; throttled
     ("alloyd.wire.objects.download", "'/download'"),  # the key is the credential; misses are throttled
     ("alloyd.wire.objects.download", "'/{key:.+}'"),  # the signature is the credential
+    ("alloyd.wire.system.reference.app", "''"),  # the program's own page and its files
+    ("alloyd.wire.system.reference.app", "f'/{name}'"),
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 

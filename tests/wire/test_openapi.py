@@ -16,6 +16,7 @@ from alloyd.wire.openapi import build_document, render
 from alloyd.wire.private.codec import PrivateSurface
 from alloyd.wire.route import OPERATOR, PUBLIC, SIGNED_IN, Call, Route
 from alloyd.wire.server import Server, WireLimits
+from alloyd.wire.system.app import SystemSurface
 from alloyd.wire.tickets import StreamTickets
 
 from .conftest import Daemon, KnownKeys, authorize
@@ -39,7 +40,6 @@ SHAPE: dict[str, Any] = {
     "properties": {
         "openapi": {"type": "string", "pattern": r"^3\.1\.\d+$"},
         "info": {"type": "object", "required": ["title", "version"]},
-        "jsonSchemaDialect": {"const": "https://json-schema.org/draft/2020-12/schema"},
         "servers": {"type": "array", "items": {"type": "object", "required": ["url"]}},
         "tags": {"type": "array", "items": {"type": "object", "required": ["name"]}},
         "paths": {
@@ -349,3 +349,48 @@ async def test_it_is_served(daemon: Daemon) -> None:
     )
     assert (await daemon.get("/openapi.json/", None))[1] == body
     assert (await daemon.get("/openapi.json", None, method="HEAD"))[0] == 200
+
+
+class Parts(SystemSurface):
+    name = "parts"
+    prefix = "/parts"
+    described = False
+
+
+def test_headings_are_for_people(document: dict[str, Any]) -> None:
+    clock = ManualClock()
+    control = ControlSurface(
+        [
+            Route("GET", path, serve, "storage.read", "Read", output=Thing)
+            for path in ("/workflow-runs", "/workflow-runs/{id}", "/brand-new-things/{id}")
+        ],
+        KnownKeys(),
+        clock,
+    )
+    operator = ControlSurface(
+        [Route("GET", "/keys", serve, OPERATOR, "Keys")], KnownKeys(), clock, name="operator", prefix="/operator"
+    )
+    parts = Parts([Route("GET", "/secret-page", serve, PUBLIC, "A page")])
+    private = PrivateSurface([Route("GET", "/things", serve, "storage.read", "List")], KnownKeys())
+    server = Server([parts, control, operator, private], authorize, WireLimits())
+    made = build_document(server.bound_routes(), "1")
+    assert [tag["name"] for tag in made["tags"]] == [
+        "Workflow runs",
+        "Brand new things",
+        "Operator",
+        "Storage and triggers",
+    ]
+    assert made["tags"][0]["description"].endswith("Paths under /v1/workflow-runs")
+    assert {path: one["get"]["tags"] for path, one in made["paths"].items()} == {
+        "/v1/workflow-runs": ["Workflow runs"],
+        "/v1/workflow-runs/{id}": ["Workflow runs"],
+        "/v1/brand-new-things/{id}": ["Brand new things"],
+        "/operator/keys": ["Operator"],
+        "/api/private/things": ["Storage and triggers"],
+    }
+    assert set(made["components"]["securitySchemes"]) == {"control", "operator", "private"}
+
+
+def test_every_credential_says_what_it_is_for(document: dict[str, Any]) -> None:
+    for scheme in document["components"]["securitySchemes"].values():
+        assert scheme["description"].startswith("For ")

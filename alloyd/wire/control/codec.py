@@ -12,8 +12,9 @@ from alloyd.errors import AlloydError, Code
 from alloyd.kit.clock import Clock, rfc3339
 from alloyd.principal import Principal
 from alloyd.wire.auth import Authenticator
+from alloyd.wire.control.headings import heading_of
 from alloyd.wire.route import Call, Route
-from alloyd.wire.surface import Surface
+from alloyd.wire.surface import Heading, Surface
 from alloyd.wire.tickets import StreamTickets
 
 _ENCODER = msgspec.json.Encoder()
@@ -43,7 +44,14 @@ class ControlSurface(Surface):
         super().__init__(routes, authenticator)
         self._tickets = tickets
         if tickets is not None:
-            self.stream_security = {"streamTicket": {"type": "apiKey", "in": "query", "name": "ticket"}}
+            self.stream_security = {
+                "streamTicket": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "For streams of events in browsers: from `POST /v1/auth/stream-ticket`, for one use",
+                }
+            }
         self.name = name
         self.prefix = prefix
         self.names_organizations = prefix == "/v1"  # the operator's surface is about all of them
@@ -56,6 +64,9 @@ class ControlSurface(Surface):
         if principal is None:
             raise AlloydError(Code.UNAUTHORIZED, "ticket: not valid, used already or expired", field="ticket")
         return principal
+
+    def heading_of(self, route: Route) -> Heading:
+        return heading_of(route.path) if self.prefix == "/v1" else super().heading_of(route)
 
     def encode(self, call: Call, value: Any) -> bytes:
         links = {"self": call.request.path_qs, **(call.links or {})}
@@ -94,7 +105,8 @@ class ControlSurface(Surface):
         return _envelope_schema({"type": "null"}, error)
 
     def describe_security(self) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer"}
+        told = f"For paths under {self.prefix}: an API key with the scope `control`, or a user's token"
+        return {"type": "http", "scheme": "bearer", "description": told}
 
 
 def envelope(

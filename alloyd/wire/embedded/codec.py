@@ -55,6 +55,7 @@ class EmbeddedSurface(Surface):
         super().__init__(routes, authenticator)
         self.name = name
         self.prefix = prefix
+        self.title = f"Embedded {prefix.removeprefix('/')}"
         self.aliases = aliases
         self.cors = cors
 
@@ -74,7 +75,8 @@ class EmbeddedSurface(Surface):
         }
 
     def describe_security(self) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer"}
+        told = f"For paths under {self.prefix}: an API key with the scope `embedded`, or an end user's token"
+        return {"type": "http", "scheme": "bearer", "description": told}
 
 
 def in_its_words(handler: Handler) -> Handler:

@@ -62,6 +62,7 @@ class ObjectsSurface(Surface):
 
     name = "objects"
     prefix = "/api/v1/objects"
+    title = "Objects"
     challenge = "Bearer"
 
     def encode(self, call: Call, value: Any) -> bytes:
@@ -76,7 +77,11 @@ class ObjectsSurface(Surface):
         return {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
     def describe_security(self) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer"}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "For paths under /api/v1/objects: a user's token from `POST /v1/auth/token`, no API key",
+        }
 
 
 class SignedUrlSurface(ObjectsSurface):
@@ -84,6 +89,7 @@ class SignedUrlSurface(ObjectsSurface):
 
     name = "object-urls"
     prefix = "/objects"
+    title = "Signed URLs"
 
 
 def error_body(message: str) -> bytes:

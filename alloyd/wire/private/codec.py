@@ -18,6 +18,7 @@ class PrivateSurface(Surface):
 
     name = "private"
     prefix = "/api/private"
+    title = "Storage and triggers"
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode({"success": True, "data": value})
@@ -42,7 +43,12 @@ class PrivateSurface(Surface):
         }
 
     def describe_security(self) -> dict[str, Any]:
-        return {"type": "apiKey", "in": "header", "name": "api-key"}
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "api-key",
+            "description": "For paths under /api/private: an API key with the scope `private`",
+        }
 
 
 def error_body(code: str, message: str) -> bytes:

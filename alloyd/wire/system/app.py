@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from alloyd.errors import AlloydError
+from alloyd.wire.fixed import FixedFile
 from alloyd.wire.route import PUBLIC, Call, Route
 from alloyd.wire.surface import Surface
 from alloyd.wire.system import health, metrics
@@ -39,18 +40,17 @@ class SystemSurface(Surface):
         }
 
     def describe_security(self) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer"}
+        return {"type": "http", "scheme": "bearer", "description": "The token of `metrics.token`, for /metrics"}
 
 
 def system_surface(readiness: health.Readiness, figures: metrics.Metrics, document: Callable[[], bytes]) -> Surface:
     """Health, metrics and ``/openapi.json``, which ``document()`` gives as it is served."""
-    described: list[bytes] = []
+    described: list[FixedFile] = []
 
     async def get_openapi(call: Call) -> web.Response:
         if not described:
-            described.append(document())
-        headers = {"X-Request-Id": call.request_id, "X-Content-Type-Options": "nosniff", "Server": "alloyd"}
-        return web.Response(body=described[0], content_type="application/json", headers=headers)
+            described.append(FixedFile(document(), "application/json"))
+        return await described[0].answer(call)
 
     return SystemSurface(
         [
