@@ -119,7 +119,8 @@ class _Operation:
         if body is not None:
             operation["requestBody"] = body
         status = 101 if route.streams == WEBSOCKET else route.status
-        operation["responses"] = {str(status): self._success(), **self._errors()}
+        also = {str(other): self._answer(route.also[other]) for other in sorted(route.also)}
+        operation["responses"] = {str(status): self._success(), **also, **self._errors()}
         return operation
 
     def _path_parameters(self) -> Iterable[dict[str, Any]]:
@@ -175,13 +176,19 @@ class _Operation:
         route = self._route
         if route.streams == WEBSOCKET:
             return {"description": "A WebSocket"}
-        answer: dict[str, Any] = {"description": "Done", "headers": _REQUEST_ID}
-        if route.streams is not None:
-            answer["content"] = {route.streams: {"schema": _STREAM_SCHEMAS.get(route.streams, {"type": "string"})}}
-        elif route.status != 204:
-            schema = {} if route.output is None else self._schemas[id(route.output)]
-            answer["content"] = {"application/json": {"schema": self._bound.surface.describe_output(schema)}}
-        return answer
+        if route.status == 204:
+            return {"description": "Done", "headers": _REQUEST_ID}
+        if route.streams is None:
+            return self._answer(route.output)
+        stream = {route.streams: {"schema": _STREAM_SCHEMAS.get(route.streams, {"type": "string"})}}
+        if route.output is None:
+            return {"description": "Done", "headers": _REQUEST_ID, "content": stream}
+        answer = self._answer(route.output)
+        return {**answer, "content": {**answer["content"], **stream}}
+
+    def _answer(self, output: Any) -> dict[str, Any]:
+        schema = self._bound.surface.describe_output({} if output is None else self._schemas[id(output)])
+        return {"description": "Done", "headers": _REQUEST_ID, "content": {"application/json": {"schema": schema}}}
 
     def _errors(self) -> dict[str, Any]:
         schema = {"$ref": _SCHEMAS + _error_name(self._bound.surface)}
@@ -258,7 +265,7 @@ def _types_of(bound_routes: Iterable[BoundRoute]) -> list[Any]:
     found: dict[int, Any] = {}
     for bound in bound_routes:
         route = bound.route
-        for kind in (route.query, route.query_told, route.body, route.body_told, route.output):
+        for kind in (route.query, route.query_told, route.body, route.body_told, route.output, *route.also.values()):
             if kind is not None:
                 found[id(kind)] = kind
     return list(found.values())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,9 @@ PIECES_MAX: Final = 64
 _HEARTBEAT: Final = b": heartbeat\n\n"
 _LAST: Final = b"data: [DONE]\n\n"
 _ENCODE: Final = msgspec.json.encode
+
+# A piece, or the failure that ends the stream, as the bytes that are written.
+Frame = Callable[[Delta | AlloydError], bytes]
 
 
 @dataclass(slots=True)
@@ -58,15 +62,42 @@ class ProviderStreams:
             task.cancel()
 
 
+async def begin(pieces: AsyncGenerator[Delta], patience_s: float) -> tuple[Delta | None, AsyncGenerator[Delta]]:
+    """The first of ``pieces`` and the rest of them; None and all of them when it takes longer than ``patience_s``.
+
+    What fails until then is raised. Who waits longer gets the headers meanwhile, and signs of life.
+    """
+    waiting = asyncio.ensure_future(anext(pieces))
+    try:
+        await asyncio.wait({waiting}, timeout=patience_s)
+    except asyncio.CancelledError:
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        raise
+    return (await waiting, pieces) if waiting.done() else (None, _resumed(waiting, pieces))
+
+
+async def _resumed(waiting: asyncio.Future[Delta], pieces: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
+    try:
+        yield await waiting
+        async for delta in pieces:
+            yield delta
+    finally:
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await pieces.aclose()
+
+
 async def serve_pieces(
     call: Call,
-    first: Delta,
+    first: Delta | None,
     pieces: AsyncGenerator[Delta],
     streamed: Streamed,
     headers: dict[str, str],
     heartbeat_s: float,
+    frame: Frame | None = None,
 ) -> web.StreamResponse | None:
-    """Write ``first`` and then ``pieces`` as frames. Contract: control, "Provider streams".
+    """Write ``first`` and then ``pieces`` as frames. Contract: control, "Provider streams", unless ``frame`` is given.
 
     A failure becomes ``event: error``. When the reader leaves, ``pieces`` is closed, and so is the call behind it.
     """
@@ -75,12 +106,13 @@ async def serve_pieces(
         return None
     response = web.StreamResponse(headers={**HEADERS, "X-Request-Id": call.request_id, **headers})
     queue: asyncio.Queue[Delta | AlloydError | None] = asyncio.Queue(PIECES_MAX)
-    queue.put_nowait(first)
+    if first is not None:
+        queue.put_nowait(first)
     pump = asyncio.create_task(_pump(pieces, queue, call.request_id))
     try:
         await response.prepare(call.request)
         _bound_socket(call.request)
-        await _write_all(response, queue, streamed, heartbeat_s)
+        await _write_all(response, queue, frame or partial(_frame, streamed), heartbeat_s)
     except (ConnectionError, TimeoutError):
         if call.request.transport is not None:
             call.request.transport.abort()  # gone, or it takes nothing: nobody waits for the rest
@@ -110,7 +142,7 @@ async def _pump(
 async def _write_all(
     response: web.StreamResponse,
     queue: asyncio.Queue[Delta | AlloydError | None],
-    streamed: Streamed,
+    frame: Frame,
     heartbeat_s: float,
 ) -> None:
     while True:
@@ -122,7 +154,7 @@ async def _write_all(
             continue
         frames: list[bytes] = []
         while item is not None:
-            frames.append(_frame(item, streamed))
+            frames.append(frame(item))
             if queue.empty():
                 break
             item = queue.get_nowait()
@@ -138,10 +170,10 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         await response.write(data)
 
 
-async def _tell(sink: Sink, first: Delta, pieces: AsyncGenerator[Delta], streamed: Streamed) -> None:
+async def _tell(sink: Sink, first: Delta | None, pieces: AsyncGenerator[Delta], streamed: Streamed) -> None:
     """Hand each piece to ``sink``; a failure is raised, for what reads the sink has its own way to say so."""
     await sink.open()
-    for name, told in _parts(first, streamed):
+    for name, told in () if first is None else _parts(first, streamed):
         await sink.send(_chunk(name, told))
     async for delta in pieces:
         for name, told in _parts(delta, streamed):
@@ -152,7 +184,7 @@ def _chunk(name: str, told: dict[str, Any]) -> dict[str, Any]:
     return {"kind": name, "text": told["text"]} if "text" in told else {"kind": name, "data": told}
 
 
-def _frame(item: Delta | AlloydError, streamed: Streamed) -> bytes:
+def _frame(streamed: Streamed, item: Delta | AlloydError) -> bytes:
     parts = _error_parts(item) if isinstance(item, AlloydError) else _parts(item, streamed)
     frames = b"".join(b"event: %s\ndata: %s\n\n" % (name.encode(), _ENCODE(told)) for name, told in parts)
     return frames + _LAST if isinstance(item, Finished) else frames

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -11,10 +12,12 @@ from aiohttp import web
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.providers.model import Delta, Finished, TextDelta, Used
 from alloyd.domain.providers.service import Streamed
-from alloyd.domain.teammates.model import Message, Reply
+from alloyd.domain.teammates.model import Channel, Message, Reply, Sent, Teammate
 from alloyd.domain.teammates.model import Usage as ReplyUsage
 from alloyd.domain.teammates.service import TeammateService
-from alloyd.wire.provider_stream import ProviderStreams, serve_pieces
+from alloyd.errors import not_found
+from alloyd.principal import Principal
+from alloyd.wire.provider_stream import Frame, ProviderStreams, begin, serve_pieces
 from alloyd.wire.route import Call
 from alloyd.wire.sse import MEDIA_TYPE
 
@@ -22,6 +25,9 @@ from alloyd.wire.sse import MEDIA_TYPE
 RUN_HEADER: Final = "X-Alloyd-Run-Id"
 CONVERSATION_HEADER: Final = "X-Alloyd-Conversation-Id"
 _MICRO: Final = 1_000_000
+
+# Of what becomes of a stream, how its pieces are written.
+Framer = Callable[[Streamed], Frame]
 
 
 class UsageJson(msgspec.Struct, frozen=True):
@@ -65,21 +71,39 @@ async def stream_reply(
     teammate_id: str,
     message: Message,
     once: Once | None = None,
+    framer: Framer | None = None,
 ) -> web.StreamResponse | None:
-    """Say ``message`` and write the reply as it is made. Contract: control, "Provider streams".
+    """Say ``message`` and write the reply as it is made. Contract: control, "Provider streams", unless there is a
+    ``framer``.
 
-    What fails before the first word is an ordinary error. When the reader leaves, the run goes on. Headers tell the
-    run and the conversation.
+    What fails before the first word, and before a first sign of life is due, is an ordinary error. When the reader
+    leaves, the run goes on. Headers tell the run and the conversation.
     """
     with streams.entered(call.who.id):  # before anything is said: who has too many streams has said nothing
         sent = await teammates.send(call.who, teammate_id, message, once=once, listen=True)
-        headers = {RUN_HEADER: sent.run_id}
-        if sent.conversation_id is not None:
-            headers[CONVERSATION_HEADER] = sent.conversation_id
-        streamed = Streamed()
+        tell_sent(call, sent)
+        streamed, heartbeat_s = Streamed(), streams.settings.heartbeat_s
+        frame = None if framer is None else framer(streamed)
         pieces = deltas_of(teammates.stream_reply(call.who, sent.run_id), streamed)
         try:
-            first = await anext(pieces)
-            return await serve_pieces(call, first, pieces, streamed, headers, streams.settings.heartbeat_s)
+            first, rest = await begin(pieces, heartbeat_s)
+            async with aclosing(rest):
+                return await serve_pieces(call, first, rest, streamed, call.headers or {}, heartbeat_s, frame)
         finally:
             await pieces.aclose()
+
+
+async def get_on_channel(teammates: TeammateService, principal: Principal, teammate_id: str) -> Teammate:
+    """The teammate, if other systems may talk to it. Raises ``not_found`` for one that is not there in the same words
+    as for one whose channel is another. Contract: teammates, "API channel"."""
+    teammate = await teammates.get(principal, teammate_id)
+    if teammate.channel is not Channel.API:
+        raise not_found("teammate")
+    return teammate
+
+
+def tell_sent(call: Call, sent: Sent) -> None:
+    """Name the run and the conversation in headers, also when the reply becomes an error."""
+    call.add_header(RUN_HEADER, sent.run_id, with_errors=True)
+    if sent.conversation_id is not None:
+        call.add_header(CONVERSATION_HEADER, sent.conversation_id, with_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -71,6 +71,7 @@ class Call:
         "body",
         "body_bytes",
         "headers",
+        "headers_of_error",
         "links",
         "principal",
         "query",
@@ -93,6 +94,7 @@ class Call:
         self.body_bytes: bytes = b""
         self.status = route.status
         self.headers: dict[str, str] | None = None
+        self.headers_of_error: dict[str, str] | None = None
         self.links: dict[str, str] | None = None
         self.sink: Sink | None = None
 
@@ -107,11 +109,13 @@ class Call:
         """A segment of the path, decoded once."""
         return self.request.match_info[name]
 
-    def add_header(self, name: str, value: str) -> None:
-        """Send one more header with the answer."""
+    def add_header(self, name: str, value: str, *, with_errors: bool = False) -> None:
+        """Send one more header with the answer, ``with_errors`` also when that becomes a refusal."""
         if self.headers is None:
             self.headers = {}
         self.headers[name] = value
+        if with_errors:
+            self.headers_of_error = {**(self.headers_of_error or {}), name: value}
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -128,10 +132,11 @@ class Route:
     one that is read more leniently, or by the domain); ``output`` the type of what the handler returns, before the
     envelope. ``raw`` routes read their body themselves, which ``request_schema`` then describes; a route with ``body``
     and ``form_schema`` takes multipart/form-data too, and reads that itself; ``streams`` routes return a response of
-    their own, of that media type. ``statuses`` are the error statuses that the contract names besides those every route
-    has. ``owner`` finds the organization of the thing that the path's ``{id}`` names: a user of several organizations
-    then acts in that one. The audit trail has what a route changes as its action, or by the name ``audit_as``; one that
-    is no GET and yet changes nothing says so by ``mutates``.
+    their own, of that media type, those with an ``output`` as well only when they are asked to. ``also`` has the
+    outputs of further success statuses, which a handler sets itself. ``statuses`` are the error statuses that the
+    contract names besides those every route has. ``owner`` finds the organization of the thing that the path's ``{id}``
+    names: a user of several organizations then acts in that one. The audit trail has what a route changes as its
+    action, or by the name ``audit_as``; one that is no GET and yet changes nothing says so by ``mutates``.
     """
 
     method: str
@@ -155,6 +160,7 @@ class Route:
     body_told: Any = None
     query_told: type | None = None
     form_schema: dict[str, Any] | None = None
+    also: Mapping[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.permission not in (PUBLIC, SIGNED_IN, OPERATOR, PLATFORM_ADMIN) and self.permission not in ACTIONS:

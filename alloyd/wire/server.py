@@ -233,6 +233,7 @@ class Server:
         else:
             log.debug("request refused", request_id=call.request_id, route=call.route.path, reason=known.message)
         extra = None if surface.cors is None else surface.cors.answer_headers(call.request)
+        extra = {**(extra or {}), **(call.headers_of_error or {})}
         return _refusal(surface, known, status, call.request_id, call, extra)
 
     def refuse_unread(self, path: str, error: AlloydError, status: int) -> web.StreamResponse:
@@ -276,17 +277,15 @@ class Server:
         return ", ".join(sorted(found))
 
     def _surface_of(self, path: str) -> Surface:
-        """The surface in whose dialect an unknown path is refused: the longest prefix that matches."""
+        """The surface in whose dialect an unknown path is refused: the longest beginning that matches."""
         collapsed = collapse_slashes(path)
         inside = [
-            surface
+            (len(beginning), surface)
             for surface in self.surfaces
-            if any(
-                f"{collapsed if surface.lenient else path}/".startswith(f"{prefix}/")
-                for prefix in (surface.prefix, *surface.aliases)
-            )
+            for beginning in surface.beginnings
+            if f"{collapsed if surface.lenient else path}/".startswith(f"{beginning}/")
         ]
-        return max(inside or self.surfaces[:1], key=lambda surface: len(surface.prefix))
+        return max(inside, key=lambda found: found[0])[1] if inside else self.surfaces[0]
 
 
 def _may_have_body(route: Route) -> bool:

@@ -44,6 +44,8 @@ class Surface(ABC):
     output_pointer: str | None = None
     # Further prefixes that mean the same as `prefix`.
     aliases: Sequence[str] = ()
+    # Where another surface has the same prefix: the beginnings of the paths that are this one's.
+    own_paths: Sequence[str] = ()
     # What some clients can't do without: `//` counts as one slash, a parameter without a value as one left out.
     lenient: bool = False
     # Which pages of other origins may call this from a browser; None for none.
@@ -57,6 +59,11 @@ class Surface(ABC):
         """``authenticator``: who turns credentials into principals here; None where nobody signs in."""
         self.routes = tuple(routes)
         self._authenticator = authenticator
+
+    @property
+    def beginnings(self) -> Sequence[str]:
+        """The paths for which this surface answers, and for all below them, also where it has no route."""
+        return self.own_paths or (self.prefix, *self.aliases)
 
     def find_principal(self, request: web.Request) -> Principal | None:
         """The caller if that is known without waiting (a cached key); None to ask :meth:`authenticate`."""

@@ -42,7 +42,11 @@ HEADERS = {
     "embedded": "Authorization",
     "embedded-dated": "Authorization",
     "objects": "Authorization",
+    "openai": "Authorization",
+    "channel": "api-key",
 }
+# Surfaces whose keys are another one's.
+OPENED_BY = {"openai": "control", "channel": "private"}
 KNOWN_SECRET = bytes(range(32))
 FINE = SCOPES - SURFACE_SCOPES
 SIGNED = "object-urls"
@@ -62,6 +66,7 @@ class Caller:
     allows: frozenset[str] = frozenset()  # by grants, beyond the role
     denies: frozenset[str] = frozenset()  # by grants, whatever the role
     header: str | None = None
+    bound: bool = False  # to a teammate
     raw: str | None = field(default=None, repr=False, compare=False)
 
     def headers_for(self, surface: str) -> dict[str, str]:
@@ -82,6 +87,11 @@ def expected_status(bound: BoundRoute, caller: Caller) -> int | None:
         if not caller.name.startswith("user: "):
             return 401  # no key is accepted
         surface = "control"  # whose tokens these are
+    if caller.bound:
+        if surface != "channel":
+            return 401
+        return None if caller.role in RANKS[RANKS.index(ACTIONS[permission].role.value) :] else 403
+    surface = OPENED_BY.get(surface, surface)
     accepted = {surface} | (FINE if surface == "control" else set())
     if not accepted & caller.scopes:
         return 401
@@ -132,6 +142,11 @@ class Scene:
     client: TestClient[Any, Any]
     acme: Organization
     callers: list[Caller]
+
+    @property
+    def routes(self) -> list[BoundRoute]:
+        """All but the page's own, whose matrix is tests/wire/ui/test_matrix.py."""
+        return [bound for bound in self.server.bound_routes() if not bound.surface.name.startswith("page")]
 
 
 async def _callers(world: World, acme: Organization) -> list[Caller]:
@@ -199,6 +214,28 @@ async def _refined_callers(world: World, acme: Organization) -> list[Caller]:
         await make("member allowed and denied everything", all_of_each, all_of_each, role="member", denies=every),
         await make("allowed everything, by one scope", all_of_each, role="viewer", allows=every, scopes=RUNS_READ),
     ]
+
+
+async def _bound_callers(world: World, client: TestClient[Any, Any], acme: Organization) -> list[Caller]:
+    """Keys that are bound to a teammate: of any role, and one whose teammate is gone."""
+    headers = {"Authorization": f"Bearer {(await world.issue(acme)).raw}"}
+
+    async def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        async with client.post(path, json=body, headers=headers) as response:
+            assert response.status == 201, await response.text()
+            made: dict[str, Any] = (await response.json())["data"]
+        return made
+
+    async def make(role: str, teammate_id: str) -> Caller:
+        body = {"name": "bound", "role": role, "teammate_id": teammate_id}
+        raw = (await post("/v1/api-keys", body))["key"]
+        return Caller(f"{role} bound to a teammate", role=role, bound=True, raw=raw)
+
+    stays, goes = [(await post("/v1/teammates", {"name": name, "channel": "api"}))["id"] for name in ("Ann", "Bob")]
+    orphan = await make("owner", goes)
+    async with client.delete(f"/v1/teammates/{goes}", headers=headers) as response:
+        assert response.status == 200
+    return [*[await make(role, stays) for role in RANKS], replace(orphan, name="bound to a gone teammate", works=False)]
 
 
 async def _user_callers(world: World) -> list[Caller]:
@@ -283,13 +320,14 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     async with _whole_app(tmp_path) as (world, server), serve(server) as client:
         acme = await world.make_org("acme")
         keys = [*await _callers(world, acme), *await _refined_callers(world, acme)]
+        keys += await _bound_callers(world, client, acme)
         yield Scene(world, server, client, acme, [*keys, *await _user_callers(world)])
 
 
 async def test_every_route_for_every_caller(scene: Scene) -> None:
     wrong = []
     refused = let_in = 0
-    for bound in scene.server.bound_routes():
+    for bound in scene.routes:
         for caller in scene.callers:
             headers, data = caller.headers_for(bound.surface.name), UNHARMFUL.get(bound.path)
             if data is not None:
@@ -306,7 +344,7 @@ async def test_every_route_for_every_caller(scene: Scene) -> None:
 
 async def test_every_401_has_the_same_words(scene: Scene) -> None:
     said: dict[str, set[str]] = {}
-    for bound in scene.server.bound_routes():
+    for bound in scene.routes:
         for caller in scene.callers:
             if expected_status(bound, caller) != 401:
                 continue
@@ -318,7 +356,7 @@ async def test_every_401_has_the_same_words(scene: Scene) -> None:
 
 
 async def test_credential_is_asked_before_body_and_query(scene: Scene) -> None:
-    for bound in scene.server.bound_routes():
+    for bound in scene.routes:
         if bound.route.permission == PUBLIC:
             continue
         path = f"{path_of(bound)}?limit=no&cursor=no"
@@ -350,6 +388,8 @@ THINGS = {
     "installations": "installation",
     "users": "end user",
     "workflows": "workflow",
+    "models": "model",
+    "teammates": "teammate",
 }
 
 
@@ -367,6 +407,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/integrations/{id}"): {"name": "x"},
     ("POST", "/v1/integrations/{id}/workflows"): {"workflow_id": "x"},
     ("PATCH", "/v1/installations/{id}"): {"active": False},
+    ("POST", "/v1/teammates/{id}/messages"): {"message": "x"},
+    ("POST", "/api/teammates/{id}/messages"): {"message": "x"},
 }
 
 
@@ -415,11 +457,13 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
         "team": await post("/v1/teams", {"slug": "core", "name": "Core"}),
         "invitation": await post("/v1/invitations", {"email": "invited@example.com", "role": "member"}),
         "grant": await post("/v1/grants", grant),
+        "teammate": await post("/v1/teammates", {"name": "Ann", "channel": "api"}),
         "connector": await post("/v1/connectors", {"definition": OWN_CONNECTOR}),
         "credential": await post(
             "/v1/credentials", {"connector": "github", "kind": "bearer", "data": {"token": "not-a-token"}}
         ),
     }
+    things["model"] = f"teammate/{things['teammate']}"
     return things, issued
 
 
@@ -430,13 +474,14 @@ async def test_what_is_another_organizations_is_not_there(scene: Scene) -> None:
     names = {"owner of every surface", "user: owner", "user: viewer here and owner there"}
     callers = [caller for caller in scene.callers if caller.name in names]
     assert len(callers) == len(names)
-    by_id = [bound for bound in scene.server.bound_routes() if "{" in bound.path and bound.surface.name != SIGNED]
+    by_id = [bound for bound in scene.routes if "{" in bound.path and bound.surface.name != SIGNED]
     assert len(by_id) > 5
     for bound, caller in product(by_id, callers):
         if expected_status(bound, caller) is not None:
             continue
         before, _, parameter = bound.path.partition("{")
-        name, thing = parameter.partition("}")[0], THINGS[before.rstrip("/").rpartition("/")[2]]
+        name = parameter.partition("}")[0].partition(":")[0]
+        thing = THINGS[before.rstrip("/").rpartition("/")[2]]
         answers = []
         for id_ in (theirs[thing], new_id(), "x", "a" * 3000):
             path, headers = path_of(bound, {name: id_}), caller.headers_for(bound.surface.name)
@@ -461,7 +506,7 @@ async def test_a_user_of_several_organizations_acts_where_the_thing_is(scene: Sc
     await scene.world.join(user, "theirs", Role.OWNER)
     headers = {"Authorization": f"Bearer {(await scene.world.token(user, 'acme')).token}"}
     wrong = []
-    for bound in scene.server.bound_routes():
+    for bound in scene.routes:
         before, _, parameter = bound.path.partition("{")
         if bound.route.method != "GET" or bound.surface.name != "control" or not parameter or bound.takes_ticket:
             continue
@@ -475,7 +520,7 @@ async def test_a_user_of_several_organizations_acts_where_the_thing_is(scene: Sc
 
 
 async def test_operators_routes_are_not_on_the_network(scene: Scene) -> None:
-    assert [bound.path for bound in scene.server.bound_routes() if bound.route.permission == OPERATOR] == []
+    assert [bound.path for bound in scene.routes if bound.route.permission == OPERATOR] == []
     assert not any(surface.name == "operator" for surface in scene.server.surfaces)
 
 

@@ -65,6 +65,8 @@ def messages_body(model: Model, prompt: Prompt, *, streams: bool) -> dict[str, A
         body["tools"] = [_tool(tool) for tool in params["tools"]]
     if "tool_choice" in params:
         body["tool_choice"] = _choice(params["tool_choice"])
+    if "tools" in params and params.get("parallel_tool_calls") is False and params.get("tool_choice") != "none":
+        body["tool_choice"] = {**body.get("tool_choice", {"type": "auto"}), "disable_parallel_tool_use": True}
     if wants_json(prompt):
         schema = params["response_format"].schema or {"type": "object"}
         told = "Give the answer, in the form that this tool takes."

@@ -59,6 +59,8 @@ def chat_body(model: Model, prompt: Prompt, *, streams: bool, token_field: str, 
         choice = params["tool_choice"]
         plain = choice in ("auto", "none", "required")
         body["tool_choice"] = choice if plain else {"type": "function", "function": {"name": choice}}
+    if "tools" in params and "parallel_tool_calls" in params:  # refused where there are none
+        body["parallel_tool_calls"] = params["parallel_tool_calls"]
     if "response_format" in params:
         body["response_format"] = _format(params["response_format"])
     if streams:
@@ -94,13 +96,19 @@ def _tool(tool: Any) -> dict[str, Any]:
     function = {"name": tool.name, "parameters": tool.parameters or {"type": "object", "properties": {}}}
     if tool.description:
         function["description"] = tool.description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
 def _format(wanted: Any) -> dict[str, Any]:
     if wanted.type != "json_schema":
         return {"type": wanted.type}
-    return {"type": "json_schema", "json_schema": {"name": wanted.name, "schema": wanted.schema}}
+    asked = {"name": wanted.name, "schema": wanted.schema}
+    return {
+        "type": "json_schema",
+        "json_schema": asked if wanted.strict is None else {**asked, "strict": wanted.strict},
+    }
 
 
 def embedding_body(model: Model, prompt: Prompt) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Tool(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=128, pattern="^[A-Za-z0-9_.-]+$")]
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool | None = None
 
 
 class ResponseFormat(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     type: Literal["text", "json_object", "json_schema"]
     schema: dict[str, Any] | None = None
     name: _Word = "answer"
+    strict: bool | None = None
 
 
 class TextParams(Params, frozen=True, kw_only=True):
@@ -50,6 +52,7 @@ class TextParams(Params, frozen=True, kw_only=True):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     tools: Annotated[list[Tool], Meta(min_length=1, max_length=TOOLS_MAX)] | None = None
     tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
 
 
@@ -123,7 +126,8 @@ def _plain_tool(tool: Any) -> Any:
     inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
     assert isinstance(inner, Mapping)
     schema = inner.get("parameters", inner.get("input_schema", {}))
-    return {"name": inner.get("name"), "description": inner.get("description") or "", "parameters": schema}
+    plain = {"name": inner.get("name"), "description": inner.get("description") or "", "parameters": schema}
+    return plain | ({"strict": inner["strict"]} if "strict" in inner else {})
 
 
 def _chosen_tool(choice: Mapping[str, Any]) -> Any:
@@ -140,7 +144,7 @@ def _plain_format(given: Mapping[str, Any]) -> Any:
     return {
         "type": given.get("type"),
         "schema": inner.get("schema"),
-        **({"name": inner["name"]} if "name" in inner else {}),
+        **{name: inner[name] for name in ("name", "strict") if name in inner},
     }
 
 

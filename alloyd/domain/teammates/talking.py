@@ -17,7 +17,7 @@ from alloyd.domain.runs.model import Ended, RunFilter, RunState, RunView, StartR
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.together import start_together
 from alloyd.domain.teammates import store
-from alloyd.domain.teammates.conversations import ConversationService, require
+from alloyd.domain.teammates.conversations import begin, require
 from alloyd.domain.teammates.model import (
     TRIGGER_KIND,
     Message,
@@ -25,6 +25,7 @@ from alloyd.domain.teammates.model import (
     Reply,
     Sent,
     Teammate,
+    TeammateSettings,
     Usage,
     check_message,
 )
@@ -55,14 +56,14 @@ class Talking:
         database: Database,
         workflows: WorkflowService,
         runs: RunService,
-        conversations: ConversationService,
         streams: ReplyStreams,
+        settings: TeammateSettings,
     ) -> None:
         self._database = database
         self._workflows = workflows
         self._runs = runs
-        self._talks = conversations
         self._streams = streams
+        self._settings = settings
 
     async def get(self, principal: Principal, teammate_id: str) -> Teammate:
         """One of the organization's teammates. Raises ``not_found``, also for one that a bound key is not for."""
@@ -108,7 +109,7 @@ class Talking:
             if store.find(tx.conn, principal.org_id, teammate_id) is None:
                 raise not_found(_WHAT)
             if begins and conversation_id is not None:
-                self._talks.begin(tx, principal, teammate_id, conversation_id)
+                begin(tx, principal.org_id, principal.id, teammate_id, conversation_id, self._settings)
             elif conversation_id is not None:
                 require(tx.conn, principal.org_id, teammate_id, conversation_id)
 
@@ -179,13 +180,17 @@ class Talking:
     async def find_reply(self, principal: Principal, teammate_id: str, run_id: str) -> Outcome:
         """How a message stands, for who asks again and again. Raises ``not_found``, also for another's run."""
         teammate = await self.get(principal, teammate_id)
-        view = await self._get_run(principal, teammate, run_id)
+        return self.outcome_of(await self._get_run(principal, teammate, run_id))
+
+    def outcome_of(self, view: RunView) -> Outcome:
+        """How the message stands whose run ``view`` is; of one in a list the conversation is known by its reply."""
         conversation_id = _conversation_of(view.payload)
-        if view.state is RunState.COMPLETED:
-            reply = _read_reply(view.id, view.output)
-            error = None if reply is not None else _NO_REPLY
-            return Outcome(run_id, conversation_id, view.state, reply, error)
-        return Outcome(run_id, conversation_id, view.state, None, view.error)
+        if view.state is not RunState.COMPLETED:
+            return Outcome(view.id, conversation_id, view.state, None, view.error)
+        reply = _read_reply(view.id, view.output)
+        if reply is None:
+            return Outcome(view.id, conversation_id, view.state, None, _NO_REPLY)
+        return Outcome(view.id, conversation_id or reply.conversation_id, view.state, reply)
 
     async def list_runs(
         self, principal: Principal, teammate_id: str, state: RunState | None, before_id: str | None, limit: int

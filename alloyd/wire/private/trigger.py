@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 import msgspec
@@ -12,17 +11,15 @@ from alloyd.domain.objects.service import ObjectService
 from alloyd.domain.runs.model import Ended, Started, StartRun, StepError
 from alloyd.domain.runs.service import RunService, refuse_denied_run
 from alloyd.domain.workflows.service import WorkflowService
-from alloyd.errors import bad_request
 from alloyd.kit import crash
 from alloyd.kit.clock import rfc3339
 from alloyd.kit.ids import new_id
 from alloyd.wire.body import FORM
 from alloyd.wire.idempotency import read_once, read_once_of
 from alloyd.wire.multipart import FormReader
+from alloyd.wire.prefer import read_wait
 from alloyd.wire.private.trigger_form import FORM_SCHEMA, TriggerForm
 from alloyd.wire.route import Call, Route
-
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=\s*(?:[,;]|$))", re.IGNORECASE)
 
 
 class TriggerResult(msgspec.Struct):
@@ -120,18 +117,6 @@ class TriggerRoutes:
         if not started.created:
             await self._objects.delete_of_unstarted(who.org_id, run_id)
         return started
-
-
-def read_wait(call: Call, wait_s_max: int) -> int | None:
-    """Seconds of ``Prefer: wait=N``, None without one. Raises ``bad_request`` over ``wait_s_max``."""
-    prefer = call.request.headers.getall("Prefer", None)
-    found = _WAIT.search(",".join(prefer)) if prefer else None
-    if found is None:
-        return None
-    wait_s = int(found[1])
-    if wait_s > wait_s_max:
-        raise bad_request(f"Prefer: wait: at most {wait_s_max} seconds", "Prefer")
-    return wait_s
 
 
 def _result(started: Started, ended: Ended | None) -> TriggerResult:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from alloyd.domain.operations.model import Done
-from alloyd.wire.private.trigger import _WAIT
+from alloyd.wire.prefer import _WAIT
 from tests.app import Served, open_app
 from tests.machine import node
 

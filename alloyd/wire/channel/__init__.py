@@ -1,0 +1,1 @@
+"""The API channel: other systems talk to an organization's AI teammates."""
