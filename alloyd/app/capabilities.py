@@ -42,6 +42,7 @@ from alloyd.domain.operations.model import Services
 from alloyd.domain.orgs.service import OrgService
 from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
+from alloyd.domain.runs.archived import ArchivedRuns
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
@@ -255,7 +256,9 @@ class Capabilities:
         self.awaited_events = EventConsumer(
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
+        self.archived_runs = ArchivedRuns(self.database, self.runs)
         self.teammates = TeammateService(
+        self.orgs.on_archive(self.archived_runs.end_of_organization)
             self.database,
             self.workflows,
             self.runs,

@@ -127,6 +127,7 @@ class App(Doors):
         await self.engine.start()
         self._keep("purges", self.end_user_purge.run)
         self._keep("uninstalled runs", self.uninstalled_runs.run)
+        self._keep("archived organizations' runs", self.archived_runs.run)
         self._keep("deleted teammates", self.teammates.run)
 
     def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -92,6 +92,7 @@ def engine_settings(config: Config) -> EngineSettings:
         running_max=engine.running_max,
         running_per_org_max=engine.running_per_org_max,
         steps_running_max=engine.steps_running_max,
+        steps_running_per_org_max=engine.steps_running_per_org_max,
         step_output_bytes_max=engine.step_output_bytes_max,
         context_bytes_max=engine.context_bytes_max,
         run_deadline_ms=engine.run_deadline_ms,

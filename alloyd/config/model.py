@@ -179,6 +179,9 @@ class EngineConfig(Group, frozen=True, kw_only=True):
         number("Runs that one organization may start in a second; 0 means no limit.", 0, 1_000_000, "runs", live=True),
     ] = 0
     steps_running_max: Annotated[int, number("Steps at one time, over all runs.", 1, 100_000, "steps")] = 512
+    steps_running_per_org_max: Annotated[
+        int, number("Steps of one organization at one time.", 1, 100_000, "steps")
+    ] = 256
     step_timeout_ms: Annotated[int, number("A step's time, where its node sets none.", 1, DAY_MS, "milliseconds")] = (
         300_000
     )

@@ -82,7 +82,7 @@ MORE_DOORS: Mapping[str, set[str]] = {
     "sessions": {"tokens", "throttle"},
     "integrations": {"installations"},
     "embedded": {"purge", "uninstalling"},
-    "runs": {"retention", "retries", "event_waits", "end_users", "together"},
+    "runs": {"archived", "retention", "retries", "event_waits", "end_users", "together"},
     "users": {"members"},
     "connectors": {"catalogue", "paging", "request"},
     "credentials": {"keeper"},

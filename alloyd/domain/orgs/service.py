@@ -114,7 +114,8 @@ class OrgService:
         return await self._database.write(write)
 
     async def archive(self, id_or_slug: str) -> Organization:
-        """End an organization for good: its keys stop at once, open streams close, no run starts. Rows stay.
+        """End an organization for good: its keys stop at once, open streams close, no run starts, those that have not
+        ended are cancelled soon after. Rows stay.
 
         Again on an archived one it changes nothing. Raises ``not_found``. Emits ``organization.archived``.
         """

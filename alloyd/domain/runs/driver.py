@@ -29,6 +29,7 @@ from alloyd.domain.runs.large_outputs import put_away
 from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, ENDED, Changes, RunState, StepError, StepState, TimerKind
 from alloyd.domain.runs.outputs import context_after
+from alloyd.domain.runs.step_slots import StepSlots
 from alloyd.domain.runs.waits import Wakeup
 from alloyd.domain.workflows.model import Node
 from alloyd.errors import AlloydError
@@ -60,7 +61,7 @@ class Means:
     services: Services
     clock: Clock
     record: Record
-    step_slots: asyncio.Semaphore
+    step_slots: StepSlots
     has_room: Callable[[str], bool]  # whether the organization may queue more runs
     gather: Callable[[Run, str], Awaitable[Outcome | OperationError]]  # the output of a foreach that is done
     settings: DriverSettings
@@ -379,7 +380,7 @@ class Driver:
         run = self.run
         node = run.node(key)
         outcome: Outcome | OperationError
-        async with self._means.step_slots:
+        async with self._means.step_slots.of(run.org_id):
             crash.reach("engine.before_step")
             try:
                 outcome = await attempt.execute(run, node, run.steps[key].attempt, self._means.services)

@@ -86,7 +86,7 @@ class RunService:
         self._engine.recorder.run_deadline_ms = settings.run_deadline_ms
 
     def close_org(self, tx: Tx, org_id: str) -> None:
-        """In the transaction that archives an organization: no run starts there any more. What runs may end."""
+        """In the transaction that archives an organization: no run starts there any more."""
         self._archived.add(org_id)
 
     # -- starting --------------------------------------------------------------------------------------------

@@ -317,6 +317,16 @@ def count_queued(conn: sqlite3.Connection) -> dict[str, int]:
     )
 
 
+LIST_UNFINISHED = (
+    "SELECT id FROM runs WHERE org_id = ? AND state IN ('queued', 'running', 'waiting', 'pending') LIMIT ?"
+)
+
+
+def list_unfinished(conn: sqlite3.Connection, org_id: str, limit: int) -> list[str]:
+    """Some of the organization's runs that have not ended."""
+    return [row[0] for row in conn.execute(LIST_UNFINISHED, (org_id, limit))]
+
+
 def list_queued(
     conn: sqlite3.Connection, org_id: str, after_seq: int, limit: int, payload_bytes_max: int
 ) -> list[QueuedRun]:

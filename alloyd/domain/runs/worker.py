@@ -20,6 +20,7 @@ from alloyd.domain.runs.queue import OrgQueue, RunQueue, Seed
 from alloyd.domain.runs.recording import NOTHING, BeginHook, EndHook, Recorder, fresh, restore
 from alloyd.domain.runs.scheduler import Scheduler
 from alloyd.domain.runs.share import Share
+from alloyd.domain.runs.step_slots import StepSlots
 from alloyd.domain.runs.waits import Wakeup
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import AlloydError
@@ -40,6 +41,7 @@ class EngineSettings:
     running_max: int = 256
     running_per_org_max: int = 128
     steps_running_max: int = 512
+    steps_running_per_org_max: int = 256
     seeds_per_org_max: int = 1000
     seed_bytes_max: int = 16 * 1024
     takes_per_turn_max: int = 16
@@ -87,7 +89,7 @@ class Engine:
             services,
             clock,
             lambda run, changes: self._records.submit((run, changes)),
-            asyncio.Semaphore(settings.steps_running_max),
+            StepSlots(settings.steps_running_max, settings.steps_running_per_org_max),
             lambda org_id: self.queued_of(org_id) < self.queued_per_org_max,
             self._gather,
             DriverSettings(settings.step_output_bytes_max, settings.context_bytes_max),
