@@ -55,6 +55,7 @@ from alloyd.domain.setup.service import SetupService
 from alloyd.domain.storage.blobs import BlobStore
 from alloyd.domain.storage.service import StorageService
 from alloyd.domain.storage.worker import StorageSweeper
+from alloyd.domain.teammates.planning import TeammatePlanner
 from alloyd.domain.teammates.service import TeammateService, require_teammate
 from alloyd.domain.teammates.streams import ReplyStreams
 from alloyd.domain.teams.service import TeamService
@@ -198,7 +199,7 @@ class Capabilities:
         self.credential_keeper = CredentialKeeper(self.credentials, self.outbound)
         self.oauth = OauthService(self.credentials, self.outbound)
 
-    def _build_workflows(self, config: Config) -> None:
+    def _build_definitions(self, config: Config) -> None:
         engine = config.engine
         self.reply_streams = ReplyStreams(config.teammates.stream_chars_max)
         self.releases = ReleaseService(self.database)
@@ -211,6 +212,13 @@ class Capabilities:
         self.key_rotation = KeyRotation(
             self.database, self.sealer, self.sealing_keys, [self.webhooks.reseal_some, resealer(definition_secrets)]
         )
+        self.teammate_planner = TeammatePlanner(
+            self.database, self.workflows, self.connectors, settings.teammate_settings(config)
+        )
+
+    def _build_workflows(self, config: Config) -> None:
+        self._build_definitions(config)
+        engine = config.engine
         self.engine = Engine(
             self.database,
             self.workflows,
@@ -231,6 +239,8 @@ class Capabilities:
                 foreach_items_max=engine.foreach_items_max,
                 objects=self.objects,
                 object_bytes_max=config.objects.output_bytes_max,
+                teammates=self.teammate_planner,
+                listeners=self.reply_streams,
             ),
             self.clock,
             settings.engine_settings(config),
@@ -250,19 +260,20 @@ class Capabilities:
         )
         self.engine.on_begin(tell_started)
         self.engine.on_end(tell_ended)
+        self.archived_runs = ArchivedRuns(self.database, self.runs)
         self.orgs.on_archive(self.runs.close_org)
+        self.orgs.on_archive(self.archived_runs.end_of_organization)
         self.retries = RetryService(self.database, self.workflows, self.runs)
         self.event_waits = EventWaits(self.database, self.engine)
         self.awaited_events = EventConsumer(
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
-        self.archived_runs = ArchivedRuns(self.database, self.runs)
         self.teammates = TeammateService(
-        self.orgs.on_archive(self.archived_runs.end_of_organization)
             self.database,
             self.workflows,
             self.runs,
             self.connectors,
+            self.teammate_planner,
             self.reply_streams,
             settings.teammate_settings(config),
         )

@@ -179,9 +179,9 @@ class EngineConfig(Group, frozen=True, kw_only=True):
         number("Runs that one organization may start in a second; 0 means no limit.", 0, 1_000_000, "runs", live=True),
     ] = 0
     steps_running_max: Annotated[int, number("Steps at one time, over all runs.", 1, 100_000, "steps")] = 512
-    steps_running_per_org_max: Annotated[
-        int, number("Steps of one organization at one time.", 1, 100_000, "steps")
-    ] = 256
+    steps_running_per_org_max: Annotated[int, number("Steps of one organization at one time.", 1, 100_000, "steps")] = (
+        256
+    )
     step_timeout_ms: Annotated[int, number("A step's time, where its node sets none.", 1, DAY_MS, "milliseconds")] = (
         300_000
     )
@@ -283,12 +283,10 @@ class TeammatesConfig(Group, frozen=True, kw_only=True):
         int, number("Messages that are kept of a conversation; the oldest are forgotten.", 2, 100_000, "messages")
     ] = 1000
     conversations_max: Annotated[
-        int,
-        number("Conversations kept with a teammate; the longest at rest is forgotten.", 1, 10_000_000, "conversations"),
+        int, number("Conversations kept with a teammate; the longest at rest go.", 1, 10_000_000, "conversations")
     ] = 10_000
     stream_chars_max: Annotated[
-        int,
-        number("Largest reply that is streamed as it is written; more comes at its end.", KIB, 64 * MIB, "characters"),
+        int, number("Largest reply told while it is written; more comes at its end.", KIB, 64 * MIB, "characters")
     ] = MIB
     reply_wait_s: Annotated[
         int, number("Longest that a request waits for a reply; the run goes on after that.", 1, 3600, "seconds")

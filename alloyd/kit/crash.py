@@ -48,6 +48,7 @@ POINTS = (
     "engine.before_record",
     "engine.after_record",
     "engine.timer_fired",
+    "engine.grown",
     "engine.children_made",
     "engine.child_ended",
     "engine.wakeup_taken",

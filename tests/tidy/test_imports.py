@@ -76,8 +76,8 @@ CAPABILITY_EDGES: Mapping[str, set[str]] = {
 # what retention may do with them.
 DOORS = {"model", "service"}
 MORE_DOORS: Mapping[str, set[str]] = {
-    "operations": {"catalogue", "validation"},
-    "providers": {"attachments"},
+    "operations": {"catalogue", "teammate_model", "validation"},
+    "providers": {"answers", "attachments"},
     "workflows": {"numbered", "triggers"},
     "sessions": {"tokens", "throttle"},
     "integrations": {"installations"},

@@ -52,6 +52,8 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.invitations.store.find_with_hash": "who accepts is in no organization yet; the token is checked",
     "alloyd.domain.workflows.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
     "alloyd.domain.runs.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
+    "alloyd.domain.teammates.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
+    "alloyd.domain.teammates.store.list_deleted": "the worker goes on with everybody's; rows carry their organization",
     "alloyd.domain.teams.store.find_org_id": "finds the organization that an id belongs to; nothing else is told",
     "alloyd.domain.teams.store.list_roles": "a user's own memberships, in every organization of theirs",
     "alloyd.events.store.find_last_id": "the newest id of the whole table, at the start",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -11,9 +11,21 @@ import msgspec
 from msgspec import Meta
 
 from alloyd.domain.operations.model import Config, OperationError, StepContext
-from alloyd.domain.providers.model import Execute, Origin, Used
-from alloyd.domain.providers.service import Executed
+from alloyd.domain.operations.teammate_model import StepListener
+from alloyd.domain.providers.answers import text_output
+from alloyd.domain.providers.model import (
+    TEXT,
+    Execute,
+    Finished,
+    Origin,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Used,
+)
+from alloyd.domain.providers.service import Executed, Gateway, Streamed
 from alloyd.errors import AlloydError, Code
+from alloyd.principal import Principal
 
 JOB_TRIGGER = "job"
 # What can get better by itself, or with another provider.
@@ -43,8 +55,55 @@ async def ask(ctx: StepContext, config: ModelConfig, modality: str, given: Any, 
     origin = Origin(ctx.run_id, ctx.workflow_id, ctx.step_key, job_id)
     # Charged to whoever started the run; alloyd acts for them.
     principal = replace(ctx.principal, id=ctx.started_by or ctx.principal.id)
+    listener = None
+    if ctx.grown_by is not None and ctx.services.listeners is not None and modality == TEXT:
+        listener = ctx.services.listeners.find(ctx.run_id)
     with _gateway_faults():
+        if listener is not None:
+            return await _ask_aloud(gateway, principal, request, origin, listener)
         return await gateway.execute(principal, request, origin)
+
+
+async def _ask_aloud(
+    gateway: Gateway, principal: Principal, request: Execute, origin: Origin, listener: StepListener
+) -> Executed:
+    """The same answer; its words are told as they come."""
+    streamed, texts, calls = Streamed(), [], list[ToolCall]()
+    finished: Finished | None = None
+    listener.begin_turn()
+    try:
+        async with aclosing(gateway.stream(principal, request, streamed, origin)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, TextDelta):
+                    texts.append(piece.text)
+                    listener.say(piece.text)
+                elif isinstance(piece, ToolCallDelta):
+                    _add_call(calls, piece)
+                else:
+                    finished = piece
+    except BaseException:
+        if texts:
+            listener.break_off()
+        raise
+    assert finished is not None and streamed.record_id is not None  # noqa: PT018  # the gateway says so
+    output = text_output("".join(texts), calls, finished.finish_reason) if finished.output is None else finished.output
+    return Executed(
+        streamed.provider_id,
+        streamed.model,
+        TEXT,
+        output,
+        finished.used,
+        streamed.cost_micro_usd,
+        streamed.record_id,
+        streamed.upstream_s,
+    )
+
+
+def _add_call(calls: list[ToolCall], piece: ToolCallDelta) -> None:
+    while len(calls) <= piece.index:
+        calls.append(ToolCall("", "", ""))
+    one = calls[piece.index]
+    calls[piece.index] = ToolCall(piece.id or one.id, piece.name or one.name, one.arguments + piece.arguments)
 
 
 @contextmanager

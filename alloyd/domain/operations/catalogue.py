@@ -19,6 +19,7 @@ from alloyd.domain.operations import (
     storage_put_object,
     storage_read,
     storage_write,
+    teammate_message,
     text_transform_basic,
     transform,
     webhook_send,
@@ -65,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ai_generate.OPERATION,
     ai_embed.OPERATION,
     ai_execute.OPERATION,
+    teammate_message.OPERATION,
 )
 
 _BY_NAME = {operation.name: operation for operation in OPERATIONS}

@@ -13,6 +13,7 @@ from alloyd.db import Tx
 from alloyd.domain.connectors.service import ConnectorService
 from alloyd.domain.credentials.keeper import CredentialKeeper
 from alloyd.domain.credentials.service import CredentialService
+from alloyd.domain.operations.teammate_model import StepListeners, StepTeammates
 from alloyd.domain.providers.service import Gateway
 from alloyd.domain.webhooks.model import Destination
 from alloyd.egress import Outbound
@@ -271,6 +272,8 @@ class Services:
     keeper: CredentialKeeper | None = None
     objects: StepObjects | None = None
     object_bytes_max: int | None = None  # what a step's output may have that becomes an object
+    teammates: StepTeammates | None = None
+    listeners: StepListeners | None = None
 
     @property
     def large_output_bytes_max(self) -> int:

@@ -1,4 +1,8 @@
-"""The provider that needs no account: says back what it was told, the same each time, at no cost; pure."""
+"""The provider that needs no account: says back what it was told, the same each time, at no cost; pure.
+
+It calls tools when it is asked to in so many words: a message of the user's whose lines all are ``call <tool>`` or
+``call <tool> {...}``, of tools that are offered, becomes those calls, side by side; their results are said back.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ TEXT_BYTES_MAX: Final = 256 * 1024
 NUMBERS_MAX: Final = 65_536
 _WORDS: Final = re.compile(r"\s*\S+|\s+$")
 _WORDS_A_TURN: Final = 256
+_CALL: Final = "call "
 _SAMPLES: Final = 800  # a tenth of a second of silence
 
 
@@ -96,10 +101,13 @@ class EchoProvider:
         used.input_tokens = sum(estimate_tokens(message.text) for message in prompt.messages)
         asked = [message for message in prompt.messages if message.role in ("user", "tool")]
         text = asked[-1].text if asked else ""
-        call = _wanted_call(prompt, text)
-        if call is not None:
-            used.output_tokens = estimate_tokens(call.arguments)
-            yield ToolCallDelta(0, call.id, call.name, call.arguments)
+        if asked and asked[-1].role == "tool":
+            text = _results(prompt)
+        calls = _wanted_calls(prompt, text)
+        if calls:
+            used.output_tokens = sum(estimate_tokens(call.arguments) for call in calls)
+            for index, call in enumerate(calls):
+                yield ToolCallDelta(index, call.id, call.name, call.arguments)
             yield Finished(TOOL_CALLS, used, model.id)
             return
         words = _WORDS.findall(text)
@@ -112,18 +120,54 @@ class EchoProvider:
         yield Finished(LENGTH if len(words) > most else STOP, used, model.id)
 
 
-def _wanted_call(prompt: Prompt, text: str) -> ToolCall | None:
-    """The call that ``tool_choice`` demands: of the named tool, or of the first."""
+def _results(prompt: Prompt) -> str:
+    """What the tools said that were called at one time, a line or more each."""
+    texts: list[str] = []
+    for message in reversed(prompt.messages):
+        if message.role != "tool":
+            break
+        texts.append(message.text)
+    return "\n".join(reversed(texts))
+
+
+def _wanted_calls(prompt: Prompt, text: str) -> list[ToolCall]:
+    """The call that ``tool_choice`` demands: of the named tool, or of the first. Else those that the user asks for."""
     tools, choice = prompt.params.get("tools"), prompt.params.get("tool_choice")
-    if not tools or choice in (None, "auto", "none"):
-        return None
+    if not tools or choice == "none":
+        return []
+    if choice in (None, "auto"):
+        return _asked_calls(prompt, text, {tool.name for tool in tools})
     name = tools[0].name if choice == "required" else choice
-    try:
-        given: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        given = None
+    given = _read_json(text)
     arguments = msgspec.json.encode(given if isinstance(given, dict) else {"input": text}).decode()
-    return ToolCall(f"call_{hashlib.sha256(text.encode()).hexdigest()[:24]}", str(name), arguments)
+    return [ToolCall(_call_id(text), str(name), arguments)]
+
+
+def _asked_calls(prompt: Prompt, text: str, known: set[str]) -> list[ToolCall]:
+    """Those that the user's last message consists of; what a tool says is never taken for one."""
+    if prompt.messages[-1].role != "user" or not text.startswith(_CALL):
+        return []
+    calls: list[ToolCall] = []
+    for number, line in enumerate(text.strip().splitlines()):
+        if not line.startswith(_CALL):
+            return []
+        name, _, arguments = line.removeprefix(_CALL).strip().partition(" ")
+        arguments = arguments.strip() or "{}"
+        if name not in known or not isinstance(_read_json(arguments), dict):
+            return []
+        calls.append(ToolCall(_call_id(f"{number} {line}"), name, arguments))
+    return calls
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def _call_id(text: str) -> str:
+    return f"call_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
 def _embedding(prompt: Prompt) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""The run machine: everything that moves a run or a step lives in this file, and nothing else does, but for how a run
-gets more steps while it is under way: that is in ``growth``.
+"""The run machine: everything that moves a run or a step lives in this file, or beneath it in ``growth``.
 
 Pure: no clock, no database, no await. A turn changes the run in memory and notes in ``run.changes`` what has to be
 recorded. Rules:

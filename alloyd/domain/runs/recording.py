@@ -109,6 +109,7 @@ class Recorder:
             )
             if changes.grown:
                 store_growth.insert(tx, org_id, run_id, changes.grown)
+                tx.after_commit(lambda: crash.reach("engine.grown"))
             for along in changes.along:
                 along(tx)
             if changes.waits is not None:

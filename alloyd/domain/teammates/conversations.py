@@ -69,16 +69,6 @@ class ConversationService:
 
         await self._database.write(write)
 
-    def begin(self, tx: Tx, principal: Principal, teammate_id: str, conversation_id: str) -> None:
-        """A new conversation; where there are as many as there may be, the one that rested longest is forgotten."""
-        org_id = principal.org_id
-        if store.count_conversations(tx, org_id, teammate_id) >= self._settings.conversations_max:
-            oldest = store.find_least_used(tx, org_id, teammate_id)
-            if oldest is not None:
-                remove(tx, org_id, teammate_id, oldest, self._settings.conversation_messages_max)
-        one = Conversation(conversation_id, org_id, teammate_id, principal.id, tx.now, tx.now, 0)
-        store.insert_conversation(tx, one)
-
     async def delete_of_teammate(self, org_id: str, teammate_id: str) -> None:
         """Take away all of a deleted teammate's, a little at a time, and then the teammate's row."""
         while not await self._database.write(lambda tx: store.delete_some(tx, org_id, teammate_id, _ROWS_A_WRITE)):
@@ -98,3 +88,15 @@ def remove(tx: Tx, org_id: str, teammate_id: str, conversation_id: str, messages
     """Delete a conversation, which has at most ``messages_max`` messages."""
     store.delete_messages(tx, org_id, conversation_id, messages_max + 2)
     store.delete_conversation(tx, org_id, teammate_id, conversation_id)
+
+
+def begin(
+    tx: Tx, org_id: str, created_by: str, teammate_id: str, conversation_id: str, settings: TeammateSettings
+) -> None:
+    """A new conversation; where there are as many as there may be, the one that rested longest is forgotten."""
+    if store.count_conversations(tx, org_id, teammate_id) >= settings.conversations_max:
+        oldest = store.find_least_used(tx, org_id, teammate_id)
+        if oldest is not None:
+            remove(tx, org_id, teammate_id, oldest, settings.conversation_messages_max)
+    one = Conversation(conversation_id, org_id, teammate_id, created_by, tx.now, tx.now, 0)
+    store.insert_conversation(tx, one)

@@ -12,6 +12,7 @@ from alloyd.db import Database, Tx
 from alloyd.domain.connectors.service import ConnectorService
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
+from alloyd.domain.operations.teammate_model import PlannedTool
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.teammates import store
@@ -29,6 +30,7 @@ from alloyd.domain.teammates.model import (
     changed,
     check_new,
 )
+from alloyd.domain.teammates.planning import TeammatePlanner
 from alloyd.domain.teammates.streams import ReplyStreams
 from alloyd.domain.teammates.talking import Talking
 from alloyd.domain.workflows.numbered import find_workflow
@@ -52,12 +54,14 @@ class TeammateService(Talking):
         workflows: WorkflowService,
         runs: RunService,
         connectors: ConnectorService,
+        planner: TeammatePlanner,
         streams: ReplyStreams,
         settings: TeammateSettings,
     ) -> None:
         self.conversations = ConversationService(database, settings)
-        super().__init__(database, workflows, runs, self.conversations, streams)
+        super().__init__(database, workflows, runs, streams, settings)
         self._connectors = connectors
+        self._planner = planner
         self._deleted = asyncio.Event()
         self._delete_hooks: list[DeleteHook] = []
         workflows.watch_publishing(self._keep_workflow)
@@ -171,6 +175,11 @@ class TeammateService(Talking):
         """The organization's teammate of that id or name. Raises ``not_found``."""
         return await self._database.read(lambda conn: require_named(conn, principal.org_id, id_or_name))
 
+    async def find_workflow_id(self, principal: Principal, teammate_id: str) -> str | None:
+        """What a message to the organization's teammate of that id runs, None when there is no such teammate."""
+        found = await self._database.read(lambda conn: store.find(conn, principal.org_id, teammate_id))
+        return None if found is None else found.workflow_id
+
     async def find_organization(self, teammate_id: str) -> str | None:
         """The organization that a teammate belongs to, None when there is no such teammate."""
         return await self._database.read(lambda conn: store.find_org_id(conn, teammate_id))
@@ -178,6 +187,10 @@ class TeammateService(Talking):
     async def list_page(self, principal: Principal, before_id: str | None, limit: int) -> list[Teammate]:
         """A page of the organization's teammates, newest first."""
         return await self._database.read(lambda conn: store.list_before(conn, principal.org_id, before_id, limit))
+
+    async def list_tools(self, principal: Principal, teammate_id: str) -> tuple[PlannedTool, ...]:
+        """The tools by the names that a model knows them by. Raises ``not_found``."""
+        return await self._planner.list_tools(principal.org_id, await self.get(principal, teammate_id))
 
     # -- what it refers to -----------------------------------------------------------------------------------
 

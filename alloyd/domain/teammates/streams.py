@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 STREAMS_MAX: Final = 4096
+BETWEEN_TURNS: Final = "\n\n"  # as the whole reply has it
 
 
 class ReplyStream:
@@ -19,16 +20,23 @@ class ReplyStream:
     def __init__(self, chars_max: int) -> None:
         self._chars_max = chars_max
         self._chars = 0
+        self._gap = False
         self._waiting: list[str] = []
         self._news = asyncio.Event()
         self._closed = False
         self._broken = False
         self.told = ""  # all that was taken, or is yet to be
 
+    def begin_turn(self) -> None:
+        """A model is asked, maybe after others: what it says comes after an empty line then."""
+        self._gap = self._chars > 0
+
     def say(self, text: str) -> None:
         """More words."""
         if self._closed or self._broken or not text:
             return
+        if self._gap:
+            self._gap, text = False, BETWEEN_TURNS + text
         self._chars += len(text)
         if self._chars > self._chars_max:
             self._broken = True

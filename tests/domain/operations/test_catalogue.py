@@ -17,7 +17,7 @@ PURE = {
     "workflow.merge_context", "workflow.validate_context", "transform", "text.transform_basic", "event.emit",
 }  # fmt: skip
 WITH_EFFECTS = {
-    "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "workflow.call", "workflow.foreach",
+    "teammate.message", "ai.generate", "ai.embed", "ai.execute", "workflow.delay", "workflow.call", "workflow.foreach",
     "workflow.wait_event", "http.request", "connector.action", "webhook.send", "email.send",
     "storage.read", "storage.write", "storage.list", "storage.delete", "storage.put_object",
 }  # fmt: skip
