@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import partial
+from typing import Final
+
+from yarl import URL
 
 from alloyd import __version__
 from alloyd.app.capabilities import Capabilities
@@ -15,6 +19,8 @@ from alloyd.errors import AlloydError
 from alloyd.kit.clock import Clock
 from alloyd.process.datadir import DataDir
 from alloyd.wire.auth import ControlAuthenticator, KeyAuthenticator, OperatorAuthenticator, read_api_key_header
+from alloyd.wire.channel import messages as channel
+from alloyd.wire.channel.codec import ChannelSurface
 from alloyd.wire.control import (
     api_keys,
     assets,
@@ -56,11 +62,17 @@ from alloyd.wire.embedded.credentials import EmbeddedAuthenticator
 from alloyd.wire.objects.codec import ObjectsSurface, SignedUrlSurface, UserAuthenticator
 from alloyd.wire.objects.download import DownloadRoutes, download_routes, signed_routes
 from alloyd.wire.objects.usage import usage_routes
+from alloyd.wire.openai import chat as openai_chat
+from alloyd.wire.openai import embeddings as openai_embeddings
+from alloyd.wire.openai import models as openai_models
+from alloyd.wire.openai.codec import OpenAISurface
+from alloyd.wire.openai.teammates import TeammateModels
 from alloyd.wire.openapi import build_document, render
 from alloyd.wire.operator import backups as operator_backups
 from alloyd.wire.operator import keys as operator_keys
 from alloyd.wire.operator import objects as operator_objects
 from alloyd.wire.operator import organizations as operator_organizations
+from alloyd.wire.operator import setup as operator_setup
 from alloyd.wire.operator import status as operator_status
 from alloyd.wire.operator import storage as operator_storage
 from alloyd.wire.operator import tokens as operator_tokens
@@ -70,7 +82,7 @@ from alloyd.wire.private import storage as private_storage
 from alloyd.wire.private import trigger
 from alloyd.wire.private.codec import PrivateSurface
 from alloyd.wire.provider_stream import ProviderStreams
-from alloyd.wire.route import FindOwner, Route
+from alloyd.wire.route import PUBLIC, FindOwner, Route
 from alloyd.wire.server import Server, WireLimits
 from alloyd.wire.stream import Streams, StreamSettings
 from alloyd.wire.surface import Surface
@@ -79,6 +91,13 @@ from alloyd.wire.system.health import Readiness
 from alloyd.wire.system.metrics import Gauge, Metrics, Sources
 from alloyd.wire.system.reference.app import reference_surface
 from alloyd.wire.tickets import StreamTickets
+from alloyd.wire.ui import files as ui_files
+from alloyd.wire.ui import session as ui_session
+from alloyd.wire.ui.codec import FilesSurface, IndexSurface, PageSurface
+from alloyd.wire.ui.cookie import PageAuthenticator
+from alloyd.wire.ui.origin import OriginRule
+
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  # what is listened on is no address to go to
 
 
 class Doors(Capabilities):
@@ -133,8 +152,38 @@ class Doors(Capabilities):
             reference_surface(find_swagger_ui()),
             private,
             control,
+            OpenAISurface(self._openai_routes(), ControlAuthenticator(self.keys, self.sessions)),
+            ChannelSurface(self._channel_routes(), KeyAuthenticator(self.keys, "channel", read_api_key_header)),
             *self._object_surfaces(),
+            *self._page_surfaces(),
             *self._embedded_surfaces(lambda prefix: EmbeddedAuthenticator(keys, users, prefix)),
+        ]
+
+    def setup_link(self, token: str) -> str:
+        """The page where the bearer of ``token`` makes the first user; in the fragment, which browsers never send."""
+        listening = URL(self.urls[0] if self.urls else f"http://localhost:{self.live.current.http.port}")
+        own = listening.with_host("localhost") if listening.host in _EVERYWHERE else listening
+        return f"{self.live.current.ui.public_url or own.origin()}/#/setup/{token}"
+
+    def _page_surfaces(self) -> list[Surface]:
+        """The web page, with doors of its own to the routes of control and private: its cookie opens no others."""
+        origin = OriginRule(lambda: self.live.current.ui.public_url)
+        page = ui_session.PageSessions(self.sessions, self.setup, self.users, self.orgs, origin)
+        by_cookie = partial(PageAuthenticator, self.sessions, origin)
+        # What is public there has other callers, and what is about a header's token has another one here.
+        control = [
+            route for route in self._control_routes() if route.permission != PUBLIC and "/auth/" not in route.path
+        ]
+        return [
+            IndexSurface(ui_files.index_routes()),
+            FilesSurface(ui_files.routes()),
+            PageSurface(ui_session.routes(page), by_cookie("control")),
+            ControlSurface(
+                control, by_cookie("control"), self.clock, name="page", prefix="/ui/v1", challenge=None, described=False
+            ),
+            PrivateSurface(
+                self._private_routes(), by_cookie("private"), name="page-private", prefix="/ui/private", described=False
+            ),
         ]
 
     def _object_surfaces(self) -> list[Surface]:
@@ -154,6 +203,7 @@ class Doors(Capabilities):
                 *operator_backups.routes(self.backups, self.objects.count_in),
                 *operator_keys.routes(self.key_rotation),
                 *operator_status.routes(self.status),
+                *operator_setup.routes(self.setup, self.setup_link),
             ],
             OperatorAuthenticator(self.orgs, "operator"),
             self.clock,
@@ -201,6 +251,19 @@ class Doors(Capabilities):
             *trigger.routes(self.runs, self.workflows, self.objects, wait_s_max=engine.wait_s_max, bounds=bounds),
         ]
 
+    def _openai_routes(self) -> list[Route]:
+        wait_s = self.live.current.teammates.reply_wait_s
+        teammates = TeammateModels(self.teammates, self.provider_streams, self.clock, wait_s)
+        return [
+            *openai_chat.routes(self.gateway, self.provider_streams, self.clock, teammates),
+            *openai_embeddings.routes(self.gateway),
+            *openai_models.routes(self.gateway, teammates),
+        ]
+
+    def _channel_routes(self) -> list[Route]:
+        wait_s = self.live.current.teammates.reply_wait_s
+        return channel.routes(self.teammates, self.provider_streams, self.page_limits, wait_s_max=wait_s)
+
     def _control_routes(self) -> list[Route]:
         config = self.live.current
         return [
@@ -214,7 +277,13 @@ class Doors(Capabilities):
             *stream_tickets.routes(self.tickets),
             *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
             *releases.routes(self.releases, self.workflows),
-            *workflow_runs.routes(self.runs, self.streams, self.page_limits, config.engine.payload_bytes_max),
+            *workflow_runs.routes(
+                self.runs,
+                self.streams,
+                self.page_limits,
+                config.engine.payload_bytes_max,
+                self.teammates.find_workflow_id,
+            ),
             *run_actions.routes(
                 self.runs, self.retries, self.event_waits, self.page_limits, config.engine.payload_bytes_max
             ),
@@ -335,5 +404,18 @@ class Doors(Capabilities):
                 Gauge("streams_open", "Open event streams.", lambda: self.streams.count),
                 Gauge("provider_calls", "Calls of AI providers under way.", lambda: self.gateway.calls_count),
                 Gauge("disk_free_bytes", "Free on the data directory's disk.", lambda: self.disk.free_bytes),
+                *self._consumer_gauges(),
             ],
         )
+
+    def _consumer_gauges(self) -> Iterator[Gauge]:
+        consumers = {one.name: one for one in (self.awaited_events, self.triggers.consumer, self.webhook_events)}
+        told = "Events behind the last one that a part of alloyd has handled."
+        for name, one in consumers.items():
+            labels = {"consumer": name}
+            yield Gauge("event_consumer_lag", told, lambda one=one: one.lag, labels=labels)  # type: ignore[misc]
+        told = "Events that a part of alloyd could not handle, and passed over."
+        for name, one in consumers.items():
+            labels = {"consumer": name}
+            skipped = lambda one=one: one.skipped_total  # type: ignore[misc]  # noqa: E731
+            yield Gauge("event_consumer_skipped", told, skipped, counter=True, labels=labels)

@@ -23,6 +23,7 @@ from alloyd.cli import (
     maintenance,
     restore,
     serve,
+    setup_link,
     status,
     torture,
 )
@@ -61,6 +62,7 @@ from alloyd.cli.live import (
     schedule,
     storage,
     team,
+    teammate,
     token,
     usage,
     user,
@@ -99,6 +101,7 @@ def show_version(as_json: bool) -> None:
 COMMANDS: Sequence[click.Command] = (
     serve.command,
     init.command,
+    setup_link.command,
     status.command,
     doctor.command,
     configuration.group,
@@ -111,6 +114,7 @@ COMMANDS: Sequence[click.Command] = (
     token.group,
     workflow.group,
     schedule.group,
+    teammate.group,
     webhook.group,
     connector.group,
     credential.group,

@@ -44,7 +44,8 @@ _log: Final = get_logger("alloyd.serve")
 def command(host: str | None, port: int | None, grpc_port: int | None) -> int:
     """Run the daemon in the foreground.
 
-    The first start on an empty directory prints the owner key, once. The line that begins with `listening` tells URL
+    The first start on an empty directory prints the owner key, once; while there is no user, each start prints a link
+    with which a browser makes the first one. The line that begins with `listening` tells URL
     and socket. SIGTERM and SIGINT let running steps end and exit with 0, a second one quits at once; SIGHUP rereads
     the configuration.
     """
@@ -123,6 +124,9 @@ class Daemon:
         _settle_memory()
         self._status = f"listening on {url}"
         _log.info("listening", url=url, socket=str(self._data_dir.socket), grpc_port=grpc_port)
+        if await app.setup.is_due():
+            _print_line(f"set-up link: {app.setup_link(await app.setup.make_token())}")
+            _print_line("It makes the first user, once, for 24 hours. `alloyd setup-link` prints a new one.")
         grpc = "" if grpc_port is None else f" grpc={self._config.grpc.host}:{grpc_port}"
         _print_line(f"listening url={url} socket={self._data_dir.socket}{grpc}")
         self._notifier.ready(self._status)

@@ -64,8 +64,19 @@ def test_first_start_tells_the_owner_key_once(start, tmp_path):
     assert daemon.stop() == 0
     assert not (data / "alloyd.sock").exists()
     again = start(data)
-    assert [line.split()[0] for line in again.said] == ["listening"]
+    assert not any("owner key" in line for line in again.said)
     assert fetch(f"{again.url}/v1/me", Authorization=f"Bearer {keys[0]}")[0] == 200
+
+
+def test_each_start_prints_a_set_up_link_until_there_is_a_user(start, tmp_path):
+    links = []
+    for _ in range(2):
+        daemon = start(tmp_path / "data")
+        links += [line.removeprefix("set-up link: ") for line in daemon.said if line.startswith("set-up link: ")]
+        assert re.fullmatch(f"{daemon.url}/#/setup/[A-Za-z0-9_-]{{43}}", links[-1])
+        assert links[-1].rpartition("/")[2] not in daemon.errors
+        assert daemon.stop() == 0
+    assert links[0] != links[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -19,6 +19,11 @@ OPEN = {
     ("alloyd.wire.objects.download", "'/{key:.+}'"),  # the signature is the credential
     ("alloyd.wire.system.reference.app", "''"),  # the program's own page and its files
     ("alloyd.wire.system.reference.app", "f'/{name}'"),
+    ("alloyd.wire.ui.files", "'/'"),  # the page's files show nothing by themselves
+    ("alloyd.wire.ui.files", "f'/{name}'"),
+    ("alloyd.wire.ui.session", "'/session'"),  # POST: the password is the credential; throttled
+    ("alloyd.wire.ui.session", "'/setup'"),  # the link's token is the credential; throttled
+    ("alloyd.wire.ui.session", "'/state'"),  # whether there is a user, and the version
     ("alloyd.wire.system.metrics", "'/metrics'"),  # asks itself for loopback or a token
 }
 

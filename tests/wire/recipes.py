@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from alloyd.domain.teammates.model import Channel, NewTeammate
 from alloyd.events.model import Story
 from alloyd.kit.signatures import signature_header
 from tests.app import Served
@@ -127,6 +128,9 @@ class Kitchen:
 
     async def webhook(self) -> str:
         return await self.make("/webhooks", {"url": "https://hooks.example.com/in", "events": ["team.*"]})
+
+    async def teammate(self) -> str:
+        return await self.make("/teammates", {"name": self.name("mate"), "channel": "api"})
 
     async def user(self) -> str:
         return (await self.person()).id
@@ -295,12 +299,43 @@ async def _credential(kitchen: Kitchen) -> str:
     return await kitchen.make("/credentials", body)
 
 
+async def _delete_client(kitchen: Kitchen) -> Order:
+    back = "https://app.example/back"
+    asked = {"connector": "github", "client_id": "c", "client_secret": "s", "redirect_uri": back}
+    await kitchen.served.data("POST", "/credentials/oauth/start", asked)
+    return Order("/v1/credentials/oauth/clients/github")
+
+
 async def _connector(kitchen: Kitchen) -> str:
     name = f"own-{kitchen.name('app')}"
     return await kitchen.make("/connectors", {"definition": OWN_CONNECTOR | {"name": name}})
 
 
+async def _teammate(kitchen: Kitchen) -> str:
+    principal = await kitchen.served.principal()
+    new = NewTeammate(kitchen.name("mate"), model="echo", channel=Channel.API)
+    return (await kitchen.served.app.teammates.create(principal, new)).id
+
+
+async def _complete(kitchen: Kitchen) -> Order:
+    asked = {"model": f"teammate/{await _teammate(kitchen)}", "messages": [{"role": "user", "content": "hello"}]}
+    return Order("/v1/chat/completions", asked)
+
+
+async def _forget(kitchen: Kitchen) -> Order:
+    path = f"/teammates/{await kitchen.teammate()}"
+    said = await kitchen.served.data("POST", f"{path}/messages", {"message": "hello"})
+    return Order(f"/v1{path}/conversations/{said['conversation_id']}")
+
+
 RECIPES: dict[str, Recipe] = {
+    "POST /v1/teammates": to("/v1/teammates", {"name": "Ann"}),
+    "PATCH /v1/teammates/{id}": by_id("/v1/teammates/{}", Kitchen.teammate, {"role": "Other"}),
+    "DELETE /v1/teammates/{id}": by_id("/v1/teammates/{}", Kitchen.teammate),
+    "POST /v1/teammates/{id}/messages": by_id("/v1/teammates/{}/messages", Kitchen.teammate, {"message": "hello"}),
+    "DELETE /v1/teammates/{id}/conversations/{conversation_id}": _forget,
+    "POST /v1/chat/completions": _complete,
+    "POST /api/teammates/{id}/messages": by_id("/api/teammates/{}/messages", _teammate, {"message": "hello"}),
     "POST /v1/connectors": to("/v1/connectors", {"definition": OWN_CONNECTOR}),
     "DELETE /v1/connectors/{id}": by_id("/v1/connectors/{}", _connector),
     "POST /v1/credentials": to(
@@ -312,6 +347,7 @@ RECIPES: dict[str, Recipe] = {
         "/v1/credentials/oauth/start",
         {"connector": "github", "client_id": "c", "client_secret": "s", "redirect_uri": "https://app.example/back"},
     ),
+    "DELETE /v1/credentials/oauth/clients/{connector}": _delete_client,
     "POST /operator/sealing-key/rotate": to("/operator/sealing-key/rotate", {}),
     "POST /api/private/storage/upload": _upload,
     "DELETE /api/private/storage/file": _delete_file,
@@ -400,6 +436,7 @@ RECIPES: dict[str, Recipe] = {
 
 # What is not tried here, and where it is or why not.
 ELSEWHERE: dict[str, str] = {
+    "POST /ui/setup": "is possible once, and signs in as well: tests/wire/ui/test_setup.py",
     "GET /v1/credentials/oauth/callback": "needs another system's token endpoint: tests/wire/control/test_oauth.py",
     "POST /operator/objects/migrate": "needs a bucket to move to: tests/domain/objects/test_migration.py",
     "POST /v1/jobs/{id}/cancel": "echo's jobs have ended by then; it is the run's cancelling, which is tried",

@@ -384,6 +384,7 @@ THINGS = {
     "end-users": "end user",
     "connectors": "connector",
     "credentials": "credential",
+    "clients": "connector",
     "integrations": "integration",
     "installations": "installation",
     "users": "end user",
@@ -420,6 +421,17 @@ async def _finished_job(scene: Scene, issued: IssuedKey, job_id: str) -> str:
     return job_id
 
 
+async def _conversation(scene: Scene, issued: IssuedKey, teammate_id: str) -> str:
+    """One with a teammate that has replied, or failed to: nothing more is told of it."""
+    headers = {"Authorization": f"Bearer {issued.raw}"}
+    path = f"/v1/teammates/{teammate_id}"
+    async with scene.client.post(f"{path}/messages", json={"message": "hello"}, headers=headers) as response:
+        await response.read()
+    async with scene.client.get(f"{path}/conversations", headers=headers) as response:
+        (one,) = (await response.json())["data"]
+    return str(one["id"])
+
+
 async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey]:
     """One of each of :data:`THINGS` in a new organization, and its owner's key."""
     org = await scene.world.make_org(slug)
@@ -441,6 +453,7 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
     # Its deliveries stay here: nothing inside is open for them.
     webhook = await post("/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["order.paid"]})
     end_user = await post("/v1/end-users", {"username": "ann@example.com"})
+    teammate = await post("/v1/teammates", {"name": "Ann", "channel": "api"})
     things = {
         "end user": end_user,
         "integration": await post("/v1/integrations", {"slug": f"of-{slug}", "name": "App"}),
@@ -457,7 +470,8 @@ async def _things_of(scene: Scene, slug: str) -> tuple[dict[str, str], IssuedKey
         "team": await post("/v1/teams", {"slug": "core", "name": "Core"}),
         "invitation": await post("/v1/invitations", {"email": "invited@example.com", "role": "member"}),
         "grant": await post("/v1/grants", grant),
-        "teammate": await post("/v1/teammates", {"name": "Ann", "channel": "api"}),
+        "teammate": teammate,
+        "conversation": await _conversation(scene, issued, teammate),
         "connector": await post("/v1/connectors", {"definition": OWN_CONNECTOR}),
         "credential": await post(
             "/v1/credentials", {"connector": "github", "kind": "bearer", "data": {"token": "not-a-token"}}
@@ -484,7 +498,8 @@ async def test_what_is_another_organizations_is_not_there(scene: Scene) -> None:
         thing = THINGS[before.rstrip("/").rpartition("/")[2]]
         answers = []
         for id_ in (theirs[thing], new_id(), "x", "a" * 3000):
-            path, headers = path_of(bound, {name: id_}), caller.headers_for(bound.surface.name)
+            ids = {"conversation_id": theirs["conversation"], name: id_}
+            path, headers = path_of(bound, ids), caller.headers_for(bound.surface.name)
             if bound.surface.lenient:
                 path += "?userId=nobody"  # the embedded contract's lists are one user's
             body = BODIES.get((bound.route.method, bound.path))
@@ -511,7 +526,7 @@ async def test_a_user_of_several_organizations_acts_where_the_thing_is(scene: Sc
         if bound.route.method != "GET" or bound.surface.name != "control" or not parameter or bound.takes_ticket:
             continue
         thing = THINGS[before.rstrip("/").rpartition("/")[2]]
-        path = path_of(bound, {parameter.partition("}")[0]: theirs[thing]})
+        path = path_of(bound, {"conversation_id": theirs["conversation"], parameter.partition("}")[0]: theirs[thing]})
         async with scene.client.get(path, headers=headers) as response:
             answer = await response.json() if response.content_type == "application/json" else None
             if response.status != 200 or (answer and answer["context"]["organization_id"] != theirs["organization"]):

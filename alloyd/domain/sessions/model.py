@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import msgspec
 
 ISSUER = "alloyd"
-AUDIENCE = "control"
 TOKEN_TYPE = "access"  # noqa: S105  # not a password
 
 TOKEN_CHARS_MAX = 4096
@@ -19,11 +19,19 @@ PASSWORD_CHARS_MAX = 1024
 EMAIL_CHARS_MAX = 254
 
 
+class Use(StrEnum):
+    """What a token is for, its audience: one kind is refused wherever the other is wanted."""
+
+    CONTROL = "control"  # in a header, for programs
+    PAGE = "page"  # in the web page's cookie
+
+
 class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The payload of a token; times are whole seconds since the epoch.
 
     ``epoch`` is the user's at that time: a later one ends the token. ``org`` is where the user acts unless a request
-    names another organization; without it that is the oldest membership.
+    names another organization; without it that is the oldest membership. The tokens of one session of the page share
+    its ``jti`` and ``iat``: signing out ends all of them, and none outlives the session.
     """
 
     iss: str
@@ -49,7 +57,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """The configuration's group ``auth``."""
+    """The configuration's groups ``auth`` and ``ui``."""
 
     token_ttl_s: int = 3600
     user_cache_max: int = 10_000
@@ -58,3 +66,5 @@ class SessionSettings:
     attempts_window_s: int = 900
     subjects_max: int = 50_000
     checks_waiting_max: int = 64
+    page_ttl_s: int = 12 * 3600
+    page_max_s: int = 30 * 24 * 3600

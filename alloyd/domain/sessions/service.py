@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from alloyd.db import Database, Tx
 from alloyd.domain.authz.service import grants_of
 from alloyd.domain.orgs import service as orgs
 from alloyd.domain.sessions import store
 from alloyd.domain.sessions.cache import KnownUser, UserCache
 from alloyd.domain.sessions.model import (
-    AUDIENCE,
     ISSUER,
     REVOKED_PER_USER_MAX,
     TOKEN_TTL_S_MAX,
@@ -19,6 +20,7 @@ from alloyd.domain.sessions.model import (
     Claims,
     IssuedToken,
     SessionSettings,
+    Use,
 )
 from alloyd.domain.sessions.throttle import Throttle, subject_of_address
 from alloyd.domain.sessions.tokens import Tokens
@@ -60,7 +62,7 @@ class SessionService:
         self._users = users_
         self._clock = clock
         self._settings = settings = settings or SessionSettings()
-        self._tokens = Tokens(secret, clock)
+        self._tokens = {use: Tokens(secret, clock, use) for use in Use}
         self._cache = UserCache(settings.user_cache_max)
         self._waiting = 0
         window_s, subjects_max = settings.attempts_window_s, settings.subjects_max
@@ -70,8 +72,10 @@ class SessionService:
 
     # -- signing in ------------------------------------------------------------------------------------------
 
-    async def sign_in(self, email: str, password: str, org_id: str | None, address: str) -> IssuedToken:
-        """A token for the user of that e-mail and password, calling from ``address``.
+    async def sign_in(
+        self, email: str, password: str, org_id: str | None, address: str, use: Use = Use.CONTROL
+    ) -> IssuedToken:
+        """A token for the user of that e-mail and password, calling from ``address``, for ``use``.
 
         ``org_id`` is where it acts, by default the oldest membership. Raises ``unauthorized``, in the same words and
         after the same work whatever is wrong, ``rate_limited`` when there were too many failures for the account or
@@ -95,7 +99,8 @@ class SessionService:
             raise AlloydError(Code.UNAUTHORIZED, "email or password: not right")
         self._by_address.give_back(address_subject)
         self._by_account.give_back(account_subject)
-        return await self._issue(account, org_id, self._settings.token_ttl_s, _SIGNED_IN)
+        ttl_s = self._settings.page_ttl_s if use is Use.PAGE else self._settings.token_ttl_s
+        return await self._issue(account, org_id, ttl_s, _SIGNED_IN, use)
 
     async def issue(self, id_or_email: str, organization: str | None, ttl_s: int | None) -> IssuedToken:
         """A token for a user, without a password: the operator's. ``organization`` is an id or slug.
@@ -117,7 +122,29 @@ class SessionService:
             org_id = (await self._database.read(lambda conn: orgs.get_within(conn, organization))).id
         return await self._issue(account, org_id, ttl_s, "user.token_issued")
 
-    async def _issue(self, account: Account, org_id: str | None, ttl_s: int, kind: str) -> IssuedToken:
+    async def renew(self, principal: Principal, token: str, org_id: str | None) -> IssuedToken:
+        """The next token of the page's session that ``token`` is of, acting in ``org_id`` (None: where it acts now).
+
+        The session itself ends ``page_max_s`` after its sign-in. Raises ``not_found`` for an organization that is not
+        the user's, ``unauthorized`` when the session has ended meanwhile.
+        """
+        claims = self._tokens[Use.PAGE].find_claims(token)
+        if claims is None or claims.sub != principal.id:
+            raise AlloydError(Code.UNAUTHORIZED, "a session is needed")
+        if org_id is not None and principal.within(org_id) is None:
+            raise not_found("organization")
+        now_s = self._clock.now_ms() // 1000
+        expires_s = min(now_s + self._settings.page_ttl_s, claims.iat + self._settings.page_max_s)
+        renewed = msgspec.structs.replace(claims, nbf=now_s, exp=max(expires_s, claims.exp), org=org_id or claims.org)
+        return IssuedToken(self._tokens[Use.PAGE].sign(renewed), renewed.exp - now_s, renewed)
+
+    def seconds_left(self, principal: Principal) -> int:
+        """In how many seconds the token ends with which ``principal`` signed in."""
+        return max(0, ((principal.expires_at or 0) - self._clock.now_ms()) // 1000)
+
+    async def _issue(
+        self, account: Account, org_id: str | None, ttl_s: int, kind: str, use: Use = Use.CONTROL
+    ) -> IssuedToken:
         own = [standing.org_id for standing in account.standings]
         if org_id is None:
             org_id = own[0] if own else None
@@ -126,7 +153,7 @@ class SessionService:
         now_s = self._clock.now_ms() // 1000
         claims = Claims(
             iss=ISSUER,
-            aud=AUDIENCE,
+            aud=use,
             sub=account.user.id,
             iat=now_s,
             nbf=now_s,
@@ -147,19 +174,19 @@ class SessionService:
                 tx.audit(f"user:{user_id}", action="auth.issue_token", org_id=org_id)
 
         await self._database.write(write)
-        return IssuedToken(self._tokens.sign(claims), ttl_s, claims)
+        return IssuedToken(self._tokens[use].sign(claims), ttl_s, claims)
 
     # -- authenticating --------------------------------------------------------------------------------------
 
-    def find_cached(self, token: str) -> Principal | None:
-        """The bearer of a valid token if that is known without the database."""
-        claims = self._tokens.find_claims(token)
+    def find_cached(self, token: str, use: Use = Use.CONTROL) -> Principal | None:
+        """The bearer of a valid token for ``use`` if that is known without the database."""
+        claims = self._tokens[use].find_claims(token)
         known = None if claims is None else self._cache.find(claims.sub)
         return None if claims is None or known is None else known.principal(claims)
 
-    async def authenticate(self, token: str) -> Principal | None:
-        """The bearer of ``token``; None for every token that does not count, whatever the reason."""
-        claims = self._tokens.find_claims(token)
+    async def authenticate(self, token: str, use: Use = Use.CONTROL) -> Principal | None:
+        """The bearer of ``token``; None for every token that does not count for ``use``, whatever the reason."""
+        claims = self._tokens[use].find_claims(token)
         if claims is None:
             return None
         known = self._cache.find(claims.sub) or await self._look_up(claims.sub)
@@ -189,12 +216,12 @@ class SessionService:
 
     # -- signing out -----------------------------------------------------------------------------------------
 
-    async def sign_out(self, principal: Principal, token: str, *, everywhere: bool) -> None:
+    async def sign_out(self, principal: Principal, token: str, *, everywhere: bool, use: Use = Use.CONTROL) -> None:
         """End ``token``, with which the user called, or all of the user's; open streams close at once.
 
         Raises ``forbidden`` for a caller without such a token. Emits ``user.signed_out``.
         """
-        claims = self._tokens.find_claims(token)
+        claims = self._tokens[use].find_claims(token)
         if claims is None or claims.sub != principal.id:
             raise AlloydError(Code.FORBIDDEN, "only a user who signed in can sign out")
 
@@ -204,7 +231,9 @@ class SessionService:
             if everywhere or len(others) >= REVOKED_PER_USER_MAX:
                 users.sign_out_everywhere(tx, self._users.members, principal.id)
                 return
-            store.insert_revoked(tx, claims.jti, principal.id, claims.exp * 1000)
+            # Another window may have got a later token of the same session.
+            ends_s = claims.exp + (self._settings.page_ttl_s if use is Use.PAGE else 0)
+            store.insert_revoked(tx, claims.jti, principal.id, ends_s * 1000)
             self._users.members.note_change(tx, principal.id, "the user signed out")
             if principal.org_id:
                 tx.emit(Event(principal.org_id, "user.signed_out", principal.id))

@@ -10,7 +10,7 @@ import msgspec
 from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
-from alloyd.domain.sessions.model import AUDIENCE, ISSUER, TOKEN_CHARS_MAX, TOKEN_TYPE, Claims
+from alloyd.domain.sessions.model import ISSUER, TOKEN_CHARS_MAX, TOKEN_TYPE, Claims, Use
 from alloyd.kit.clock import Clock
 
 ALGORITHM = "HS256"
@@ -97,13 +97,14 @@ class SignedTokens(Generic[C]):
 
 
 class Tokens(SignedTokens[Claims]):
-    """The tokens of users who sign in."""
+    """The tokens of users who sign in, for one ``use``."""
 
-    def __init__(self, secret: bytes, clock: Clock) -> None:
+    def __init__(self, secret: bytes, clock: Clock, use: Use = Use.CONTROL) -> None:
         super().__init__(secret, clock, Claims)
+        self._use = use
 
     def _begins_at_s(self, claims: Claims) -> int:
         return max(claims.nbf, claims.iat)
 
     def _is_of_this_use(self, claims: Claims) -> bool:
-        return (claims.iss, claims.aud, claims.typ) == (ISSUER, AUDIENCE, TOKEN_TYPE)
+        return (claims.iss, claims.aud, claims.typ) == (ISSUER, self._use, TOKEN_TYPE)

@@ -42,7 +42,7 @@ NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$7MYuSraPOYXckIQNbFmTag$/JiJmFzhP4
 
 @dataclass(frozen=True, slots=True)
 class CreateUser:
-    """What a new user is made of; ``organization`` is an id or slug."""
+    """What a new user is made of; ``organization`` is an id or slug. ``first``: only if there is no user yet."""
 
     email: str
     password: str = field(repr=False)
@@ -50,6 +50,7 @@ class CreateUser:
     role: Role = Role.MEMBER
     platform_admin: bool = False
     display_name: str | None = None
+    first: bool = False
 
 
 class UserService:
@@ -112,7 +113,7 @@ class UserService:
         """Make a user who is a member of one organization. A repeat of ``once`` answers with the first one.
 
         Raises ``bad_request`` (email, password, display_name), ``not_found`` (organization), ``conflict`` when the
-        e-mail is taken or the organization archived. Emits ``user.created``.
+        e-mail is taken, the organization archived, or there is a user already and this is to be the first. Emits ``user.created``.
         """
         email = normalize_email(new.email)
         check_password(new.password, self._password_bytes_min)
@@ -124,6 +125,8 @@ class UserService:
             made = idempotency.find_made(tx, INSTALLATION, once)
             if made is not None:
                 return _must_find(tx.conn, made)
+            if new.first and store.exists_any(tx.conn):
+                raise conflict("there is a user already; sign in")
             org = orgs.get_within(tx.conn, new.organization)
             orgs.require_active(tx, org.id)
             user = User(new_id(), email, name, new.platform_admin, tx.now, tx.now, None)
@@ -138,6 +141,10 @@ class UserService:
             return user
 
         return await self._database.write(write)
+
+    async def exists_any(self) -> bool:
+        """Whether there is any user, disabled ones too."""
+        return await self._database.read(store.exists_any)
 
     async def get_by_name(self, id_or_email: str) -> User:
         """The user of that id or e-mail, disabled ones too. Raises ``not_found``."""

@@ -27,6 +27,11 @@ def insert_membership(tx: Tx, membership: Membership) -> None:
     )
 
 
+def exists_any(conn: sqlite3.Connection) -> bool:
+    """Whether there is any user, disabled ones too."""
+    return conn.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None
+
+
 def find(conn: sqlite3.Connection, user_id: str) -> User | None:
     """The user of that id, disabled ones too."""
     row = conn.execute(

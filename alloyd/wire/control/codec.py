@@ -24,11 +24,11 @@ VERSION = "1.0"
 class ControlSurface(Surface):
     """``{meta, context, data, error, links}`` with ``Authorization: Bearer``.
 
-    The operator's surface speaks the same dialect under another ``name`` and ``prefix``.
+    The operator's surface speaks the same dialect under another ``name`` and ``prefix``, and so does the web page's own
+    door to the same routes, which has no ``challenge`` and is not ``described``.
     """
 
     uuid_request_ids = True
-    challenge = "Bearer"
     output_pointer = "/data"
 
     def __init__(
@@ -40,6 +40,8 @@ class ControlSurface(Surface):
         name: str = "control",
         prefix: str = "/v1",
         tickets: StreamTickets | None = None,
+        challenge: str | None = "Bearer",
+        described: bool = True,
     ) -> None:
         super().__init__(routes, authenticator)
         self._tickets = tickets
@@ -54,7 +56,9 @@ class ControlSurface(Surface):
             }
         self.name = name
         self.prefix = prefix
-        self.names_organizations = prefix == "/v1"  # the operator's surface is about all of them
+        self.challenge = challenge
+        self.described = described
+        self.names_organizations = prefix != "/operator"  # the operator's surface is about all of them
         self._clock = clock
 
     def find_stream_principal(self, request: web.Request) -> Principal | None:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from alloyd.errors import AlloydError
-from alloyd.wire.route import Call
+from alloyd.wire.auth import Authenticator
+from alloyd.wire.route import Call, Route
 from alloyd.wire.surface import Surface
 
 _ENCODER = msgspec.json.Encoder()
 
 
 class PrivateSurface(Surface):
-    """``{"success": true, "data": …}`` with the header ``api-key``."""
+    """``{"success": true, "data": …}`` with the header ``api-key``; the web page's own door has another ``prefix``."""
 
-    name = "private"
-    prefix = "/api/private"
     title = "Storage and triggers"
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        authenticator: Authenticator,
+        *,
+        name: str = "private",
+        prefix: str = "/api/private",
+        described: bool = True,
+    ) -> None:
+        super().__init__(routes, authenticator)
+        self.name = name
+        self.prefix = prefix
+        self.described = described
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode({"success": True, "data": value})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from alloyd.domain.sessions.model import REVOKED_PER_USER_MAX, IssuedToken, SessionSettings
+from alloyd.domain.sessions.model import REVOKED_PER_USER_MAX, IssuedToken, SessionSettings, Use
 from alloyd.domain.users.model import User
 from alloyd.domain.users.service import NOBODYS_HASH
 from alloyd.errors import AlloydError, Code
@@ -366,7 +366,7 @@ async def test_password_that_changes_while_it_is_checked(
 
 async def test_token_of_a_user_who_never_was(world: World, ann: User) -> None:
     issued = await world.token(ann)
-    forged = world.sessions._tokens.sign(type(issued.claims)(**{**_members(issued), "sub": "nobody"}))
+    forged = world.sessions._tokens[Use.CONTROL].sign(type(issued.claims)(**{**_members(issued), "sub": "nobody"}))
     assert await world.sessions.authenticate(forged) is None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from alloyd.domain.sessions.model import Use
 from alloyd.domain.users import members as door
 from alloyd.errors import AlloydError, Code
 from alloyd.principal import SCOPES, Kind, Principal, Role
@@ -40,7 +41,9 @@ class Walk:
     async def renew(self, user_id: str) -> None:
         """A token that names no organization: its standings tell all of them."""
         issued = await self.world.sessions.issue(user_id, None, None)
-        self.tokens[user_id] = self.world.sessions._tokens.sign(msgspec.structs.replace(issued.claims, org=None))
+        self.tokens[user_id] = self.world.sessions._tokens[Use.CONTROL].sign(
+            msgspec.structs.replace(issued.claims, org=None)
+        )
 
     def owners(self, org_id: str) -> set[str]:
         return {user for (org, user), role in self.roles.items() if org == org_id and role is Role.OWNER}

@@ -1,0 +1,1 @@
+"""The first user of an installation."""

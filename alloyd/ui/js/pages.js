@@ -1,0 +1,21 @@
+// Every page there is, one line each, in the order of the navigation. Each file is listed in alloyd/wire/ui/files.py too.
+
+const page = (path, title, load, { section = null, icon = null, needs = null, under = null, visitor = false } = {}) =>
+  ({ path, title, load, section, icon, needs, under, visitor });
+
+/**
+ * `path` has its parameters as `:name`; `:name*` takes the rest. With a `section` a page is in the navigation ("" is the first,
+ * which has no heading), for who may do the action `needs`; `under` is the path whose entry is marked while this page is shown.
+ */
+export const PAGES = [
+  page("/sign-in", "Sign in", () => import("./pages/sign-in.js"), { visitor: true }),
+  page("/setup/:token", "Set up", () => import("./pages/set-up.js"), { visitor: true }),
+
+  page("/", "Overview", () => import("./pages/overview.js"), { section: "", icon: "gauge" }),
+  page("/events", "Live events", () => import("./pages/events.js"), { section: "", icon: "pulse", needs: "event.read" }),
+
+  page("/api-keys", "API keys", () => import("./pages/api-keys.js"), { section: "Access", icon: "key", needs: "api_key.read" }),
+];
+
+/** The sections of the navigation, in their order; one without a page that the user may see is left out. */
+export const SECTIONS = ["", "Automation", "Teammates", "Data", "Embedded", "Operations", "Access"];

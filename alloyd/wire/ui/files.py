@@ -1,0 +1,89 @@
+"""The files of the web page: each one there is, how it is sent, and what a browser may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Final
+
+from alloyd.wire.fixed import FixedFile
+from alloyd.wire.route import PUBLIC, Route
+
+INDEX: Final = "index.html"
+
+# Every file of alloyd/ui, one line each; a test holds the list and the folder together.
+FILES: Final[Sequence[str]] = (
+    INDEX,
+    "css/base.css",
+    "css/layout.css",
+    "css/parts.css",
+    "icons.svg",
+    "js/api.js",
+    "js/app.js",
+    "js/dom.js",
+    "js/format.js",
+    "js/layout.js",
+    "js/live.js",
+    "js/pages.js",
+    "js/pages/api-keys.js",
+    "js/pages/events.js",
+    "js/pages/overview.js",
+    "js/pages/set-up.js",
+    "js/pages/sign-in.js",
+    "js/parts/basics.js",
+    "js/parts/chart.js",
+    "js/parts/code.js",
+    "js/parts/copy.js",
+    "js/parts/dialog.js",
+    "js/parts/eventlist.js",
+    "js/parts/form.js",
+    "js/parts/gate.js",
+    "js/parts/menu.js",
+    "js/parts/table.js",
+    "js/parts/tabs.js",
+    "js/parts/toast.js",
+    "js/router.js",
+    "js/session.js",
+    "js/theme.js",
+    "js/themes.js",
+    "mark.svg",
+)
+
+# A browser that opens the page may load what is here, and talk to this server; nothing else.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+_TYPES: Final = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+def _file(name: str) -> FixedFile:
+    data = (resources.files("alloyd") / "ui" / name).read_bytes()
+    return FixedFile(data, _TYPES[name[name.rindex(".") :]], _HEADERS)
+
+
+def index_routes() -> list[Route]:
+    """`GET /`: the page."""
+    return [Route("GET", "/", _file(INDEX).answer, PUBLIC, "The web page", streams="text/html")]
+
+
+def routes() -> list[Route]:
+    """The page's parts, below `/page`: only what is listed."""
+    return [
+        Route("GET", f"/{name}", _file(name).answer, PUBLIC, "A part of the web page", streams="*/*")
+        for name in FILES
+        if name != INDEX
+    ]
