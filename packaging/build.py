@@ -1,4 +1,4 @@
-"""Builds dist/alloyd and dist/alloyd_<version>_<architecture>.deb, and tries the executable: ``make package``."""
+"""Builds dist/alloyd, its list of parts and the .deb, and tries the executable: ``make package``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from bom import write_bom
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
@@ -22,8 +24,9 @@ def main() -> int:
     environment = os.environ | {"SOURCE_DATE_EPOCH": SOURCE_DATE, "PYTHONHASHSEED": "1"}
     executable = build_executable(environment)
     try_out(executable)
+    parts = write_bom(executable, version(), int(SOURCE_DATE))
     package = build_deb(executable, environment)
-    for path in (executable, package):
+    for path in (executable, parts, package):
         print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(ROOT)}  {path.stat().st_size} bytes")
     return 0
 

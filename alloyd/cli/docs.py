@@ -11,6 +11,7 @@ from alloyd.cli.output import print_table, say_raw
 
 # Topic, its file in alloyd/docs, and what it is about.
 TOPICS: dict[str, tuple[str, str]] = {
+    "api-reference": ("api-reference.md", "the API in the browser, at /docs, and trying it there"),
     "audit": ("audit.md", "the audit trail, and how its chain is checked"),
     "authorization": ("authorization.md", "roles, teams, invitations, grants, and what each action needs"),
     "cli": ("cli.md", "every command with its options"),
