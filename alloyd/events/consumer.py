@@ -75,6 +75,9 @@ class EventConsumer:
         self._saved = 0  # the cursor as it stands in the table
         self._seen = 0  # all events up to here were looked at
         self._behind = True  # the table has to be read to go on
+        self._begun = False
+        self._under_way: int | None = None  # the first event of what is handed over, taken from the queue
+        self.skipped_total = 0  # events that could not be handled and were passed over, in this process's life
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -109,6 +112,18 @@ class EventConsumer:
     def last_id(self) -> int:
         """All events up to this id were looked at, and what was wanted of them is handled or queued."""
         return self._seen
+
+    @property
+    def lag(self) -> int:
+        """How many of the events that there are, wanted or not, come behind the last one that is done with."""
+        if not self._begun:
+            return 0
+        done = self._seen
+        if self._queue:
+            done = min(done, self._queue[0].id - 1)
+        if self._under_way is not None:
+            done = min(done, self._under_way - 1)
+        return max(0, self._hub.last_id - done)
 
     @property
     def _has_to_save(self) -> bool:
@@ -155,6 +170,7 @@ class EventConsumer:
     async def _begin(self) -> None:
         self._fall_behind()
         self._saved = self._seen = await self._database.read(lambda conn: store.get_cursor(conn, self.name))
+        self._begun = True
 
     async def _turn(self) -> None:
         self._wake.clear()
@@ -163,7 +179,11 @@ class EventConsumer:
         elif self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_EVENTS_MAX))]
             self._queue_bytes -= sum(len(event.payload) for event in batch)
-            await self._deliver(batch, batch[-1].id if self._queue else self._seen)
+            self._under_way = batch[0].id
+            try:
+                await self._deliver(batch, batch[-1].id if self._queue else self._seen)
+            finally:
+                self._under_way = None
         elif self._has_to_save:
             await self._deliver([], self._seen)
         else:
@@ -254,6 +274,7 @@ class EventConsumer:
         failed = await self._commit(write, upto)
         if failed is not None:
             raise failed
+        self.skipped_total += 1
 
     async def _commit(self, write: Callable[[Tx], None], upto: int) -> Exception | None:
         while True:

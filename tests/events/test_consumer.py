@@ -267,6 +267,34 @@ async def test_an_event_that_always_fails_is_passed_over_and_told(world: World, 
     assert await world.cursor() >= 3
 
 
+@pytest.mark.parametrize("live", [True, False])
+async def test_it_tells_how_far_it_is_behind_and_what_it_passed_over(world: World, live: bool) -> None:
+    held, may_go = asyncio.Event(), asyncio.Event()
+
+    async def pause(_seconds: float) -> None:
+        held.set()
+        await may_go.wait()
+
+    consumer = world.consumer(wanted=lambda event: event.kind == "a.bad", pause=pause)
+    await consumer.start()
+    assert consumer.lag == 0  # nobody knows yet
+    world.fault = broken("a.bad")
+    if live:
+        await world.run(consumer)
+    await world.tell("a.one", "a.bad", "a.two")
+    if not live:
+        world.tasks.append(asyncio.create_task(consumer.run()))
+    async with asyncio.timeout(LONG_S):
+        await held.wait()
+    assert consumer.lag == (2 if live else 3)  # of a page of the table all counts until all of it is handled
+    await world.tell("a.three")
+    assert consumer.lag == (3 if live else 4)
+    assert consumer.skipped_total == 0
+    may_go.set()
+    await world.settle(consumer)
+    assert (consumer.lag, consumer.skipped_total) == (0, 1)
+
+
 async def test_a_lone_event_that_fails_counts_its_first_try(world: World) -> None:
     tries = []
 

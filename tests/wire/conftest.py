@@ -261,7 +261,15 @@ async def start_daemon(tmp_path: Path) -> AsyncIterator[StartDaemon]:
 
             readiness = Readiness([(part, lambda part=part: check(part)) for part in ("database", "disk")])
             sources = Sources(
-                "9.9.9", database, hub, lambda: [server.stats], [Gauge("streams", "Open streams.", lambda: 7)]
+                "9.9.9",
+                database,
+                hub,
+                lambda: [server.stats],
+                [
+                    Gauge("streams", "Open streams.", lambda: 7),
+                    Gauge("lag", "Behind.", lambda: 3, labels={"consumer": "a"}),
+                    Gauge("lag", "Behind.", lambda: 4, labels={"consumer": "b"}),
+                ],
             )
             metrics = Metrics(sources, lambda: holder[0].metrics_token)
             system = system_surface(readiness, metrics, lambda: render(build_document(server.bound_routes(), "9.9.9")))

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -31,12 +32,14 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A figure of another part. ``read`` gives it now; ``counter`` if it only grows."""
+    """A figure of another part. ``read`` gives it now; ``counter`` if it only grows. Those of one name, with
+    ``labels`` that tell them apart, come one after the other."""
 
     name: str
     help: str
     read: Callable[[], float]
     counter: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,8 @@ class _Collector(Collector):
         info.add_metric([sources.version], 1)
         yield info
         yield from self._requests()
-        for gauge in (*self._own_gauges(), *sources.gauges):
-            family = CounterMetricFamily if gauge.counter else GaugeMetricFamily
-            yield family(f"{PREFIX}{gauge.name}", gauge.help, value=gauge.read())
+        for _name, alike in groupby((*self._own_gauges(), *sources.gauges), lambda gauge: gauge.name):
+            yield _family(list(alike))
 
     def _own_gauges(self) -> Sequence[Gauge]:
         database, hub = self._sources.database, self._sources.hub
@@ -93,6 +95,15 @@ class _Collector(Collector):
                     seconds.add_metric([method, route], figures.seconds)
         yield requests
         yield seconds
+
+
+def _family(gauges: Sequence[Gauge]) -> Metric:
+    first = gauges[0]
+    kind = CounterMetricFamily if first.counter else GaugeMetricFamily
+    family = kind(f"{PREFIX}{first.name}", first.help, labels=list(first.labels))
+    for gauge in gauges:
+        family.add_metric([gauge.labels[label] for label in first.labels], gauge.read())
+    return family
 
 
 class Metrics:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.app import open_app
 
 from ..conftest import Daemon, event  # noqa: TID252  # the fixtures of the contracts
 
@@ -34,8 +38,22 @@ async def test_the_figures_follow_what_happens(daemon: Daemon) -> None:
     assert samples[("alloyd_db_writes_total",)] == samples[("alloyd_db_commits_total",)] == 1
     assert samples[("alloyd_db_writes_waiting",)] == 0
     assert samples[("alloyd_streams",)] == 7
+    assert (samples["alloyd_lag", "a"], samples["alloyd_lag", "b"]) == (3, 4)
+    assert text.count("# TYPE alloyd_lag gauge") == 1
     assert samples[("alloyd_process_resident_memory_bytes",)] > 0
     assert not any(name.startswith("python_") for name, *_ in samples)
+
+
+async def test_how_far_each_consumer_of_events_is(tmp_path: Path) -> None:
+    async with open_app(tmp_path) as served:
+        await served.publish({"key": "a", "operation": "workflow.noop"})
+        for one in (served.app.awaited_events, served.app.triggers.consumer, served.app.webhook_events):
+            await one.settle()
+        async with served.session.get(f"{served.url}/metrics") as response:
+            families = {family.name: family for family in text_string_to_metric_families(await response.text())}
+    for name in ("alloyd_event_consumer_lag", "alloyd_event_consumer_skipped"):
+        found = {sample.labels["consumer"]: sample.value for sample in families[name].samples}
+        assert found == {"event waits": 0, "triggers": 0, "webhooks": 0}
 
 
 @pytest.mark.parametrize(
