@@ -410,13 +410,11 @@ class Doors(Capabilities):
         )
 
     def _consumer_gauges(self) -> Iterator[Gauge]:
-        consumers = {one.name: one for one in (self.awaited_events, self.triggers.consumer, self.webhook_events)}
+        consumers = (self.awaited_events, self.triggers.consumer, self.webhook_events)
         told = "Events behind the last one that a part of alloyd has handled."
-        for name, one in consumers.items():
-            labels = {"consumer": name}
-            yield Gauge("event_consumer_lag", told, lambda one=one: one.lag, labels=labels)  # type: ignore[misc]
+        for one in consumers:
+            yield Gauge("event_consumer_lag", told, partial(getattr, one, "lag"), labels={"consumer": one.name})
         told = "Events that a part of alloyd could not handle, and passed over."
-        for name, one in consumers.items():
-            labels = {"consumer": name}
-            skipped = lambda one=one: one.skipped_total  # type: ignore[misc]  # noqa: E731
-            yield Gauge("event_consumer_skipped", told, skipped, counter=True, labels=labels)
+        for one in consumers:
+            skipped = partial(getattr, one, "skipped_total")
+            yield Gauge("event_consumer_skipped", told, skipped, counter=True, labels={"consumer": one.name})
