@@ -39,3 +39,11 @@ def test_bad_credentials_are_refused(alloyd, org):
     assert "NAME=VALUE" in alloyd(*make, "bearer", "--setting", "x", stdin=b"x\n", code=2).err
     assert "kind" in alloyd(*make, "api_key", stdin=b"x\n", code=1).err
     assert "data.token" in alloyd(*make, "bearer", stdin=b"\n", code=1).err
+
+
+def test_oauth_clients(alloyd, org):
+    listing, forgetting = ("credential", "list-clients", "--org", org), ("credential", "delete-client", "--org", org)
+    assert alloyd(*listing, "--json").json == []
+    assert "CONNECTOR" in alloyd(*listing).out
+    assert "--yes" in alloyd(*forgetting, "github", code=2).err
+    assert "OAuth client not found" in alloyd(*forgetting, "github", "--yes", code=1).err

@@ -13,6 +13,7 @@ from alloyd.cli.options import Group, json_option, org_option
 from alloyd.cli.output import confirm, format_time, print_fields, print_json, print_table, say
 
 STEM: Final = "/v1/credentials"
+CLIENTS: Final = f"{STEM}/oauth/clients"
 SECRET_LINE_CHARS_MAX: Final = 20_000
 _ID: Final = "0197c2a0-5b1e-7c3a-9d2e-6f1f0a4b8c11"
 # The field that the line on stdin is.
@@ -111,6 +112,39 @@ async def delete_credential(client: Client, credential: str, yes: bool, as_json:
         print_json(gone)
     else:
         say(f"{credential} is deleted")
+
+
+@group.command("list-clients", example="alloyd credential list-clients --org acme")
+@org_option
+@json_option
+@live()
+async def list_clients(client: Client, as_json: bool) -> None:
+    """List the OAuth clients that accounts are connected with, one a connector; never their secrets."""
+    found = await client.get(CLIENTS)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["connector"], one["client_id"], "sealed" if one["has_secret"] else "none", format_time(one["updated_at"]))
+        for one in found
+    ]
+    print_table(("CONNECTOR", "CLIENT ID", "SECRET", "SET"), rows)
+
+
+@group.command("delete-client", example="alloyd credential delete-client github --org acme --yes")
+@click.argument("connector")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@org_option
+@json_option
+@live()
+async def delete_client(client: Client, connector: str, yes: bool, as_json: bool) -> None:
+    """Forget the OAuth client for a connector. Accounts that are connected stay so; another needs a client again."""
+    confirm(f"Forget the OAuth client for {connector}?", yes=yes)
+    gone = await client.delete(f"{CLIENTS}/{segment(connector)}")
+    if as_json:
+        print_json(gone)
+    else:
+        say(f"the client for {connector} is forgotten")
 
 
 @group.command("rotate-key", example="alloyd credential rotate-key")

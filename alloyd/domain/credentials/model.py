@@ -123,6 +123,17 @@ class StartOauth:
 
 
 @dataclass(frozen=True, slots=True)
+class OauthClient:
+    """An organization's client at one application, without its secret. ``updated_at`` in ms since the epoch."""
+
+    org_id: str
+    connector: str
+    client_id: str
+    has_secret: bool
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Presented:
     """A credential ready for use: ``headers`` prove who one is, ``secrets`` must stand in no answer."""
 

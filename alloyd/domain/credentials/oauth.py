@@ -18,6 +18,7 @@ from alloyd.domain.credentials import store
 from alloyd.domain.credentials.model import (
     VALUE_CHARS_MAX,
     Credential,
+    OauthClient,
     StartOauth,
     check_end_user_id,
     check_label,
@@ -26,7 +27,7 @@ from alloyd.domain.credentials.service import CredentialService, require_kind
 from alloyd.domain.credentials.tokens import ask
 from alloyd.egress import EgressError, Outbound
 from alloyd.egress.hosts import parse_target
-from alloyd.errors import AlloydError, Code, bad_request, conflict
+from alloyd.errors import AlloydError, Code, bad_request, conflict, not_found
 from alloyd.events.model import Event
 from alloyd.kit.ids import random_token
 from alloyd.principal import Principal, system_principal
@@ -147,6 +148,30 @@ class OauthService:
         )
         one = replace(one, created_by=kept.principal_id)
         return await service.database.write(lambda tx: service.insert(tx, one))
+
+    async def list_clients(self, principal: Principal) -> list[OauthClient]:
+        """The organization's clients, by connector, without their secrets."""
+        org_id, service = principal.org_id, self._credentials
+        rows = await service.database.read(lambda conn: store.list_clients(conn, org_id))
+        found = []
+        for connector, sealed, updated_at in rows:
+            client = _CLIENT.decode(service.sealer.unseal(sealed, client_about(org_id, connector)))
+            found.append(OauthClient(org_id, connector, client["client_id"], "client_secret" in client, updated_at))
+        return found
+
+    async def delete_client(self, principal: Principal, connector: str) -> None:
+        """Forget the organization's client for a connector. What was connected with it goes on, with its own copy.
+
+        Raises ``not_found``. Emits ``oauth_client.deleted``.
+        """
+        org_id = principal.org_id
+
+        def write(tx: Tx) -> None:
+            if not store.delete_client(tx, org_id, connector):
+                raise not_found("OAuth client")
+            tx.emit(Event(org_id, "oauth_client.deleted", connector, {"connector": connector}))
+
+        await self._credentials.database.write(write)
 
     async def _client(
         self, principal: Principal, connector: Connector, asked: StartOauth

@@ -100,7 +100,8 @@ class KeyRotation:
         clients = store.list_clients_of_other_keys(tx.conn, sealer.key_id, ROWS_PER_WRITE)
         for org_id, connector, data in clients:
             about = client_about(org_id, connector)
-            store.put_client(tx, org_id, connector, sealer.seal(sealer.unseal(data, about), about), sealer.key_id)
+            sealed = sealer.seal(sealer.unseal(data, about), about)
+            store.set_client_data(tx, org_id, connector, sealed, sealer.key_id)
         return len(credentials) + len(clients)
 
 

@@ -172,6 +172,27 @@ def find_client(conn: sqlite3.Connection, org_id: str, connector: str) -> str | 
     return None if row is None else str(row[0])
 
 
+def set_client_data(tx: Tx, org_id: str, connector: str, data: str, key_id: str) -> None:
+    """The same client under another key."""
+    tx.execute(
+        "UPDATE oauth_clients SET data = ?, key_id = ? WHERE org_id = ? AND connector = ?",
+        (data, key_id, org_id, connector),
+    )
+
+
+def list_clients(conn: sqlite3.Connection, org_id: str) -> list[tuple[str, str, int]]:
+    """(connector, sealed data, when it was set) of the organization's clients, by connector."""
+    return conn.execute(
+        "SELECT connector, data, updated_at FROM oauth_clients WHERE org_id = ? ORDER BY connector", (org_id,)
+    ).fetchall()
+
+
+def delete_client(tx: Tx, org_id: str, connector: str) -> bool:
+    """Forget the organization's client for a connector; whether there was one."""
+    gone = tx.execute("DELETE FROM oauth_clients WHERE org_id = ? AND connector = ?", (org_id, connector))
+    return bool(gone.rowcount)
+
+
 def insert_state(tx: Tx, state_hash: str, org_id: str, data: str, expires_at: int) -> None:
     """An account that is being connected."""
     tx.execute(

@@ -124,6 +124,28 @@ class StartedOauth(msgspec.Struct, frozen=True):
     expires_at: str
 
 
+class OauthClientQuery(msgspec.Struct, frozen=True):
+    """Whose clients."""
+
+    organization_id: str | None = None
+
+
+class OauthClientJson(msgspec.Struct, frozen=True):
+    """The organization's client at one application; its secret is never shown."""
+
+    connector: str
+    organization_id: str
+    client_id: str
+    has_secret: bool
+    updated_at: str
+
+
+class DeletedOauthClient(msgspec.Struct, frozen=True):
+    """The connector whose client is gone."""
+
+    connector: str
+
+
 class ConnectedJson(msgspec.Struct, frozen=True):
     """What became of the code; this is shown to whoever's browser came back."""
 
@@ -215,6 +237,22 @@ class Credentials:
         one = await self._oauth.finish(query.state, query.code, query.error)
         return ConnectedJson(one.id, one.connector, one.label, one.status)
 
+    async def list_clients(self, call: Call) -> list[OauthClientJson]:
+        """By connector; never their secrets."""
+        query: OauthClientQuery = call.query
+        organization_of(call, query.organization_id)
+        return [
+            OauthClientJson(one.connector, one.org_id, one.client_id, one.has_secret, rfc3339(one.updated_at))
+            for one in await self._oauth.list_clients(call.who)
+        ]
+
+    async def delete_client(self, call: Call) -> DeletedOauthClient:
+        """Forget the client; what was connected with it goes on."""
+        query: OauthClientQuery = call.query
+        organization_of(call, query.organization_id)
+        await self._oauth.delete_client(call.who, call.param("connector"))
+        return DeletedOauthClient(call.param("connector"))
+
     def _json(self, one: Credential) -> CredentialJson:
         return credential_json(one, self._clock.now_ms())
 
@@ -282,6 +320,26 @@ def _routes_of_oauth(api: Credentials) -> list[Route]:
             output=ConnectedJson,
             statuses=(401, 404, 409, 502),
             audit_as="credential.connect",
+        ),
+        Route(
+            "GET",
+            "/credentials/oauth/clients",
+            api.list_clients,
+            "credential.read",
+            "The organization's OAuth clients, by connector, without their secrets",
+            query=OauthClientQuery,
+            output=list[OauthClientJson],
+            statuses=(404,),
+        ),
+        Route(
+            "DELETE",
+            "/credentials/oauth/clients/{connector}",
+            api.delete_client,
+            "credential.write",
+            "Forget the organization's OAuth client for a connector",
+            query=OauthClientQuery,
+            output=DeletedOauthClient,
+            statuses=(404,),
         ),
     ]
 

@@ -170,6 +170,8 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "UpdateCredential PATCH /credentials/{id}",
             "DeleteCredential DELETE /credentials/{id}",
             "StartOauth POST /credentials/oauth/start",
+            "ListOauthClients GET /credentials/oauth/clients",
+            "DeleteOauthClient DELETE /credentials/oauth/clients/{connector}",
         ),
         "TeammatesService": _methods(
             "CreateTeammate POST /teammates",
