@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import Locator, Page
 
 from tests.app import Served, open_app
+from tests.ui.browser import PHONE, Window, open_browser, open_window
 
-CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE_MS = 60_000  # a guard against hanging, not a measure
 # Swagger UI's remark on every link to an operation whose id has a "_", as all of ours have. Nothing is wrong with it.
-UNDERSCORE_REMARK = "escaping deep link whitespace with `_`"
-
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists() or platform.machine() not in ("x86_64", "aarch64"), reason="Debian's chromium is not there"
-)
+UNDERSCORE_REMARK = "console: Deprecated: escaping deep link whitespace with `_`"
 
 
 @dataclass
 class Reference:
-    """The open page, and what went wrong in it."""
+    """The open page."""
 
-    page: Any
-    served: Served
-    faults: list[str] = field(default_factory=list)
+    window: Window
+
+    @property
+    def page(self) -> Page:
+        return self.window.page
 
     async def open(self, where: str = "/docs") -> None:
-        await self.page.goto(self.served.url + where)
+        await self.page.goto(self.window.url + where)
         await self.page.locator(".opblock-tag").first.wait_for()
 
-    async def unfold(self, heading: str, operation: str) -> Any:
+    async def unfold(self, heading: str, operation: str) -> Locator:
         """The operation's block, opened by hand."""
         block = self.page.locator(f"#operations-{heading}-{operation}")
         if await block.count() == 0:
@@ -45,7 +40,7 @@ class Reference:
         await block.locator(".opblock-summary-control").click()
         return block
 
-    async def try_out(self, block: Any) -> str:
+    async def try_out(self, block: Locator) -> str:
         """Press what a person presses; the status that is shown."""
         await block.get_by_role("button", name="Try it out").click()
         await block.get_by_role("button", name="Execute").click()
@@ -64,30 +59,9 @@ class Reference:
 
 
 @asynccontextmanager
-async def browse(served: Served, **context: Any) -> AsyncIterator[Reference]:
-
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        opened = await browser.new_context(**context)
-        page = await opened.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        reference = Reference(page, served)
-
-        def note_console(message: Any) -> None:
-            if message.type in ("error", "warning") and UNDERSCORE_REMARK not in message.text:
-                reference.faults.append(f"{message.type}: {message.text}")
-
-        def note_request(request: Any) -> None:
-            if not request.url.startswith((f"{served.url}/", "data:", "blob:")):
-                reference.faults.append(f"asked for {request.url}")
-
-        page.on("console", note_console)
-        page.on("pageerror", lambda error: reference.faults.append(f"uncaught: {error}"))
-        page.on("request", note_request)
-        yield reference
-        assert reference.faults == []
-        await browser.close()
+async def browse(served: Served, **options: Any) -> AsyncIterator[Reference]:
+    async with open_browser() as browser, open_window(browser, served.url, **options) as window:
+        yield Reference(window)
 
 
 @pytest.fixture
@@ -98,7 +72,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 async def test_it_is_read_and_tried(served: Served) -> None:
     key = await served.key("acme")
-    async with browse(served, viewport={"width": 1280, "height": 900}) as reference:
+    async with browse(served) as reference:
         await reference.open()
         headings = await reference.page.locator(".opblock-tag").all_inner_texts()
         assert any(text.startswith("Workflow runs") for text in headings)
@@ -119,31 +93,29 @@ async def test_it_is_read_and_tried(served: Served) -> None:
             "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
         )
         assert kept == '[{},{},""]'
-        reference.faults.remove(next(fault for fault in reference.faults if "401" in fault))  # as asked for
 
 
-async def test_the_filter_and_deep_links_lead_to_an_operation(served: Served) -> None:
+async def test_links_and_the_filter_lead_to_an_operation(served: Served) -> None:
     async with browse(served) as reference:
         await reference.open("/docs/#/Me/control_get_me")
         await reference.page.locator("#operations-Me-control_get_me.is-open").wait_for()
         await reference.page.locator(".operation-filter-input").fill("Schedules")
         await reference.page.locator("#operations-tag-Me").wait_for(state="detached")
         assert await reference.page.locator(".opblock-tag").count() == 1
-
-
-async def test_an_address_chooses_no_other_description(served: Served) -> None:
-    async with browse(served) as reference:
+        faults = reference.window.faults
+        faults[:] = [fault for fault in faults if not fault.startswith(UNDERSCORE_REMARK)]
+        # An address chooses no other description.
         await reference.open("/docs?url=http://127.0.0.1:9/evil.json&configUrl=http://127.0.0.1:9/evil")
         assert await reference.page.locator(".info .link").first.inner_text() == "/openapi.json"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_fits_a_phone_in_both_colours(served: Served, scheme: str) -> None:
-    async with browse(served, viewport={"width": 375, "height": 800}, color_scheme=scheme) as reference:
+    async with browse(served, size=PHONE, color_scheme=scheme) as reference:
         await reference.open()
         await reference.unfold("Workflow_runs", "control_post_workflow_runs")
         await reference.page.locator("#operations-Workflow_runs-control_post_workflow_runs .responses-table").wait_for()
-        assert await reference.page.evaluate("document.documentElement.scrollWidth") <= 375
+        await reference.window.check_width()
         is_dark = await reference.page.evaluate("document.documentElement.classList.contains('dark-mode')")
         assert is_dark is (scheme == "dark")
         await reference.page.locator(".auth-wrapper .btn.authorize").click()
