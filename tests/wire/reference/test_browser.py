@@ -95,6 +95,20 @@ async def test_it_is_read_and_tried(served: Served) -> None:
         assert kept == '[{},{},""]'
 
 
+async def test_every_credential_has_its_field(served: Served) -> None:
+    async with served.session.get(f"{served.url}/openapi.json") as answer:
+        schemes = (await answer.json())["components"]["securitySchemes"]
+    async with browse(served) as reference:
+        await reference.open()
+        await reference.page.locator(".auth-wrapper .btn.authorize").click()
+        entries = reference.page.locator(".auth-container")
+        assert await entries.locator("h4 code").all_inner_texts() == list(schemes)
+        assert await entries.locator("input").count() == len(schemes)
+        for scheme in schemes.values():
+            words = scheme["description"].replace("`", "")
+            assert await entries.filter(has_text=words).count() == 1, words
+
+
 async def test_links_and_the_filter_lead_to_an_operation(served: Served) -> None:
     async with browse(served) as reference:
         await reference.open("/docs/#/Me/control_get_me")
