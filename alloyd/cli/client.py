@@ -166,6 +166,19 @@ class Client:
                 await _read_answer(response)
             yield read_events(response.content.iter_any())
 
+    @asynccontextmanager
+    async def pieces(
+        self, path: str, body: Any, *, patience_s: float = ANSWER_TIMEOUT_S
+    ) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[tuple[str, dict[str, Any]]]]]:
+        """The headers, and the named parts, of a POST's answer as it is made; the first one may take ``patience_s``."""
+        headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=patience_s)
+        content = msgspec.json.encode(body)
+        async with self._opened("POST", path, data=content, headers=headers, timeout=timeout) as response:
+            if response.status >= 400:
+                await _read_answer(response)
+            yield response.headers, read_parts(response.content.iter_any())
+
 
 class Download:
     """A file on its way; ``size`` in bytes as the daemon says it."""
@@ -187,15 +200,28 @@ class Download:
 
 async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     """The events in a stream of server-sent events: the JSON of each ``data:`` line; comments are left out."""
+    async for frame in _read_frames(pieces):
+        for line in frame.split(b"\n"):
+            if line.startswith(b"data: "):
+                yield msgspec.json.decode(line[6:], type=dict[str, Any])
+
+
+async def read_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The named frames of a stream with their JSON; those without a name, comments and the last, are left out."""
+    async for frame in _read_frames(pieces):
+        fields = dict(line.partition(b": ")[::2] for line in frame.split(b"\n"))
+        if b"event" in fields:
+            yield fields[b"event"].decode(), msgspec.json.decode(fields[b"data"], type=dict[str, Any])
+
+
+async def _read_frames(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     buffer = bytearray()
     async for piece in pieces:
         buffer += piece
         while (end := buffer.find(b"\n\n")) >= 0:
             frame = bytes(buffer[:end])
             del buffer[: end + 2]
-            for line in frame.split(b"\n"):
-                if line.startswith(b"data: "):
-                    yield msgspec.json.decode(line[6:], type=dict[str, Any])
+            yield frame
         if len(buffer) > EVENT_BYTES_MAX:
             raise Refused(Code.INTERNAL.value, "an event is too large")
 

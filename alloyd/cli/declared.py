@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alloyd.cli.client import Client, segment
+from alloyd.cli.declared_teammate import FIELDS, read_teammate, workflows_of
 from alloyd.cli.documents import Document, read_documents, to_yaml
 from alloyd.cli.errors import refused
 from alloyd.domain.workflows.secrets import masked
@@ -17,10 +18,11 @@ from alloyd.errors import Code
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 FILES_MAX: Final = 1000
 # In this order: what a later one names is there by then.
-KINDS: Final = ("Organization", "Workflow", "Integration", "Schedule", "Webhook")
+KINDS: Final = ("Organization", "Workflow", "Integration", "Teammate", "Schedule", "Webhook")
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "Organization": frozenset({"slug", "name"}),
     "Integration": frozenset({"slug", "name", "category", "icon_url", "description", "workflows"}),
+    "Teammate": FIELDS,
     "Schedule": frozenset({"name", "workflow", "cron", "timezone", "misfire", "payload", "enabled"}),
     "Webhook": frozenset({"url", "events", "description", "enabled"}),
 }
@@ -33,6 +35,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "Organization": ("slug", "name"),
     "Workflow": ("name",),
     "Integration": ("slug", "name"),
+    "Teammate": ("name",),
     "Schedule": ("name", "workflow", "cron"),
     "Webhook": ("url", "events"),
 }
@@ -51,6 +54,7 @@ class Step:
     difference: str = ""
     workflow: str | None = None  # by name: its id is known once the workflows are there
     workflows: tuple[str, ...] | None = None  # the names of all that an integration is to have
+    tools: tuple[tuple[str, str], ...] = ()  # the workflows that a teammate may run, each with where that is said
     perhaps: bool = False  # only a secret could be another one
 
     @property
@@ -96,6 +100,8 @@ def _check_fields(document: Document, kind: str) -> None:
     for name in _NEEDED[kind]:
         if document.value.get(name) in (None, ""):
             raise refused(Code.BAD_REQUEST, f"{document.place()}: {name}: {_article(kind)} {kind} needs it")
+    if kind == "Teammate":
+        read_teammate(document)
     listed = document.value.get("workflows", []) if kind == "Integration" else []
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
         raise refused(Code.BAD_REQUEST, f"{document.place('workflows')}: workflows: a list of names is wanted")
@@ -128,6 +134,8 @@ class Present:
             return await self._plan_workflow(document, value)
         if kind == "Integration":
             return await self._plan_integration(document, value)
+        if kind == "Teammate":
+            return await self._plan_teammate(document)
         if kind == "Schedule":
             return await self._plan_schedule(document, value)
         return await self._plan_webhook(document, value)
@@ -183,6 +191,16 @@ class Present:
         created = _create(step, stem, wanted)
         created.difference = _difference(None, {**wanted, "workflows": list(names or ())})
         return created
+
+    async def _plan_teammate(self, document: Document) -> Step:
+        stem = "/v1/teammates"
+        wanted = read_teammate(document)
+        step = Step(document, "Teammate", wanted["name"], tools=workflows_of(wanted["tools"]))
+        for there in await self.list_all(stem):
+            if there["name"] == wanted["name"]:
+                now = {name: there[name] for name in wanted}
+                return _change(step, f"{stem}/{segment(there['id'])}", now, wanted)
+        return _create(step, stem, wanted)
 
     async def _plan_schedule(self, document: Document, value: dict[str, Any]) -> Step:
         step = Step(document, "Schedule", str(value["name"]), workflow=str(value["workflow"]))

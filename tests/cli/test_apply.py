@@ -163,8 +163,8 @@ def test_a_secret_is_in_no_difference(alloyd, org, tmp_path):
     ("text", "told"),
     [
         (
-            "kind: Teammate\nname: x\n",
-            "all.yaml:1: kind: one of Organization, Workflow, Integration, Schedule, Webhook is wanted",
+            "kind: Robot\nname: x\n",
+            "all.yaml:1: kind: one of Organization, Workflow, Integration, Teammate, Schedule, Webhook is wanted",
         ),
         ("name: x\n", "kind: one of"),
         ("kind: Integration\nname: x\n", "all.yaml:1: slug: an Integration needs it"),

@@ -25,11 +25,11 @@ from alloyd.errors import Code
 @json_option
 @live()
 async def command(client: Client, file: str, dry_run: bool, as_json: bool) -> None:
-    """Make organizations, workflows, integrations, schedules and webhooks as files declare them.
+    """Make organizations, workflows, integrations, teammates, schedules and webhooks as files declare them.
 
-    Each document has a `kind`: Organization, Workflow, Integration, Schedule or Webhook. What is there already is known
-    by its slug, its name, its slug, its name and workflow, its URL. Everything is checked before anything is changed;
-    what is not declared stays as it is.
+    Each document has a `kind`: Organization, Workflow, Integration, Teammate, Schedule or Webhook. What is there
+    already is known by its slug, its name, its slug, its name, its name and workflow, its URL. Everything is checked
+    before anything is changed; what is not declared stays as it is.
     """
     documents = read_declared(file)
     if await _report_faults(client, documents):
@@ -65,11 +65,12 @@ async def _report_faults(client: Client, documents: list[Document]) -> bool:
 
 
 def _check_workflows(steps: list[Step], known: set[str]) -> None:
-    """What a schedule or an integration names is there, or will be by then."""
+    """What a schedule, an integration or a teammate names is there, or will be by then."""
     known = known | {step.name for step in steps if step.kind == "Workflow"}
     for step in steps:
         named = [("workflow", step.workflow)] if step.workflow is not None else []
         named.extend(("workflows", name) for name in step.workflows or ())
+        named.extend(step.tools)
         for field, name in named:
             if name not in known:
                 place = step.document.place(field)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from alloyd.cli.client import Client, segment
+from alloyd.cli.live.teammate import find_teammate_id
 from alloyd.cli.offline import live
 from alloyd.cli.options import DURATION, Group, json_option, org_option
 from alloyd.cli.output import format_time, hint, print_fields, print_json, print_table, say
@@ -29,7 +30,7 @@ group = Group("key", help="API keys.", example="alloyd key create --org acme --n
     help="What it may do.",
 )
 @click.option("--expires", type=DURATION, help="When the key ends, from now: 90d, 12h; else never.")
-@click.option("--teammate", metavar="ID", help="Bind it to this teammate: it opens its channel and nothing else.")
+@click.option("--teammate", help="Bind it to this teammate, by name or id: it opens its channel and nothing else.")
 @click.option("--description", help="More about it.")
 @org_option
 @json_option
@@ -41,7 +42,7 @@ async def create_key(client: Client, as_json: bool, expires: int | None, scopes:
         "role": given["role"],
         "description": given["description"],
         "scopes": list(scopes) or None,
-        "teammate_id": given["teammate"],
+        "teammate_id": None if given["teammate"] is None else await find_teammate_id(client, given["teammate"]),
         "expires_at": None if expires is None else rfc3339(Clock().now_ms() + expires),
     }
     _show_raw(await client.post(STEM, body), as_json)

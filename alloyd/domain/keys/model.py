@@ -151,7 +151,7 @@ def scopes_of(principal: Principal, new: CreateKey) -> tuple[str, ...]:
     """
     if new.teammate_id is None:
         return check_scopes(principal, new.scopes)
-    if new.scopes is not None:
+    if new.scopes:
         raise bad_request("scopes: a key that is bound to a teammate has none of its own; leave them out", "scopes")
     if new.team_id is not None:
         raise bad_request("teammate_id: a key is bound to a team or to a teammate, not to both", "teammate_id")
