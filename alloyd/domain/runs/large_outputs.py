@@ -1,5 +1,4 @@
-"""An output that is too large for its row, of a step or of all items of one, becomes an object; a reference stands for
-it."""
+"""An output that is too large for its row, of a step or of its items, becomes an object; a reference stands for it."""
 
 from __future__ import annotations
 

@@ -485,19 +485,3 @@ async def test_many_may_wait_for_one_run(bench: Bench) -> None:
     waiting = [asyncio.create_task(bench.end(run_id)) for _ in range(10)]
     (await bench.outside.next()).answer()
     assert {ended.state for ended in await asyncio.gather(*waiting)} == {RunState.COMPLETED}
-
-
-async def test_steps_of_one_organization_leave_places_to_others(tmp_path: Path) -> None:
-    async with open_bench(tmp_path, EngineSettings(steps_running_max=3, steps_running_per_org_max=2)) as bench:
-        mine = await bench.start(await bench.publish(*(ask(key) for key in "abcd")))
-        first, second = await bench.outside.next(), await bench.outside.next()
-        theirs = await bench.start(await bench.publish(ask("x"), org="globex"), org="globex")
-        other = await bench.outside.next()
-        assert other.context.principal.org_id == (await bench.org("globex")).org_id
-        assert bench.outside.waiting == 0
-        other.answer()
-        await bench.end(theirs, "globex")
-        for asked in (first, second):
-            asked.answer()
-            (await bench.outside.next()).answer()
-        assert (await bench.end(mine)).state is RunState.COMPLETED

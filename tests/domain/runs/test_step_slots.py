@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
+from alloyd.domain.runs.model import RunState
 from alloyd.domain.runs.step_slots import StepSlots
+from alloyd.domain.runs.worker import EngineSettings
+from tests.engine import open_bench
+from tests.machine import node
 
 
 class Steps:
@@ -115,3 +120,19 @@ async def test_no_place_is_lost_or_given_twice(seed: int):
     while unfinished := [name for name, task in steps.tasks.items() if not task.done()]:
         await steps.end(next(name for name in unfinished if name in steps.running))
     assert all(slots.held_by(org) == 0 for org in "abcd")
+
+
+async def test_steps_of_one_organization_leave_places_to_others(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, EngineSettings(steps_running_max=3, steps_running_per_org_max=2)) as bench:
+        mine = await bench.start(await bench.publish(*(node(key, operation="test.ask") for key in "abcd")))
+        first, second = await bench.outside.next(), await bench.outside.next()
+        theirs = await bench.start(await bench.publish(node("x", operation="test.ask"), org="globex"), org="globex")
+        other = await bench.outside.next()
+        assert other.context.principal.org_id == (await bench.org("globex")).org_id
+        assert bench.outside.waiting == 0
+        other.answer()
+        await bench.end(theirs, "globex")
+        for asked in (first, second):
+            asked.answer()
+            (await bench.outside.next()).answer()
+        assert (await bench.end(mine)).state is RunState.COMPLETED
