@@ -526,7 +526,10 @@ async def test_a_user_of_several_organizations_acts_where_the_thing_is(scene: Sc
         if bound.route.method != "GET" or bound.surface.name != "control" or not parameter or bound.takes_ticket:
             continue
         thing = THINGS[before.rstrip("/").rpartition("/")[2]]
-        path = path_of(bound, {"conversation_id": theirs["conversation"], parameter.partition("}")[0]: theirs[thing]})
+        path = path_of(
+            bound,
+            {"conversation_id": theirs["conversation"], "key": "greet", parameter.partition("}")[0]: theirs[thing]},
+        )
         async with scene.client.get(path, headers=headers) as response:
             answer = await response.json() if response.content_type == "application/json" else None
             if response.status != 200 or (answer and answer["context"]["organization_id"] != theirs["organization"]):
