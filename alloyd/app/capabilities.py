@@ -44,6 +44,8 @@ from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.archived import ArchivedRuns
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
+from alloyd.domain.runs.looking import RunLookup
+from alloyd.domain.runs.pulse import Pulse
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
@@ -66,6 +68,7 @@ from alloyd.domain.webhooks.deliveries import DeliveryService
 from alloyd.domain.webhooks.model import WebhookSettings
 from alloyd.domain.webhooks.service import WebhookService
 from alloyd.domain.webhooks.worker import WebhookSender
+from alloyd.domain.workflows.library import WorkflowLibrary
 from alloyd.domain.workflows.releases import ReleaseService
 from alloyd.domain.workflows.resealing import resealer
 from alloyd.domain.workflows.secrets import DefinitionSecrets
@@ -209,6 +212,7 @@ class Capabilities:
             WorkflowSettings(engine.nodes_max, config.limits.definitions_bytes_max, engine.step_timeout_ms),
             definition_secrets,
         )
+        self.library = WorkflowLibrary(self.database, self.workflows)
         self.key_rotation = KeyRotation(
             self.database, self.sealer, self.sealing_keys, [self.webhooks.reseal_some, resealer(definition_secrets)]
         )
@@ -266,6 +270,7 @@ class Capabilities:
         self.retries = RetryService(self.database, self.workflows, self.runs)
         self.event_waits = EventWaits(self.database, self.engine)
         self.awaited_events = EventConsumer(
+        self.run_lookup = RunLookup(self.database, self.workflows)
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
         self.teammates = TeammateService(

@@ -45,6 +45,7 @@ from alloyd.wire.control import (
     releases,
     run_actions,
     schedules,
+    run_lookup,
     sessions,
     stream_tickets,
     teammates,
@@ -54,6 +55,7 @@ from alloyd.wire.control import (
     webhooks,
     workflow_definitions,
     workflow_runs,
+    workflow_library,
 )
 from alloyd.wire.control.codec import ControlSurface
 from alloyd.wire.cors import Cors
@@ -276,7 +278,14 @@ class Doors(Capabilities):
             *audit.routes(self.audit, self.page_limits),
             *api_keys.routes(self.keys, self.clock, self.page_limits),
             *stream_tickets.routes(self.tickets),
-            *workflow_definitions.routes(self.workflows, self.page_limits, config.limits.definitions_bytes_max),
+            *workflow_definitions.routes(
+                self.workflows,
+                self.library,
+                self.run_lookup,
+                self.page_limits,
+                config.limits.definitions_bytes_max,
+            ),
+            *workflow_library.routes(self.library, self.workflows, self.page_limits),
             *releases.routes(self.releases, self.workflows),
             *workflow_runs.routes(
                 self.runs,
@@ -287,6 +296,7 @@ class Doors(Capabilities):
             ),
             *run_actions.routes(
                 self.runs, self.retries, self.event_waits, self.page_limits, config.engine.payload_bytes_max
+            *run_lookup.routes(self.run_lookup, self.runs),
             ),
             *providers.routes(self.gateway, self.provider_streams),
             *jobs.routes(self.jobs, self.usage, self.streams, self.page_limits, config.engine.payload_bytes_max),

@@ -47,6 +47,13 @@ def test_scalars_are_those_of_json(read, text, value):
     assert type(document.value["a"]) is type(value)
 
 
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+@pytest.mark.parametrize("deep", [66, 3000])
+def test_json_that_is_nested_too_deep_is_refused(read, name, deep):
+    with pytest.raises(Refused, match="nested deeper than 64 levels"):
+        read("[" * deep + "]" * deep, name)
+
+
 def test_a_key_is_always_text(read):
     (document,) = read("on: 1\n2: x\nnull: y\n")
     assert document.value == {"on": 1, "2": "x", "null": "y"}

@@ -262,6 +262,29 @@ class GrownRow:
     config: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class NewestRun:
+    """The newest run of a workflow; the time in ms since the epoch."""
+
+    workflow_id: str
+    run_id: str
+    state: RunState
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetail:
+    """A step with what it works on: its config with all expressions worked out, None before it began.
+
+    ``input_fault`` says why that can't be shown. ``grown_by``: the step that asked for it.
+    """
+
+    step: StepView
+    input: Any
+    input_fault: str | None
+    grown_by: str | None
+
+
 @dataclass(slots=True)
 class Changes:
     """What one turn of the machine changed, to be recorded in one commit."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
-from alloyd.domain.runs.model import RunFilter, RunView
+from alloyd.domain.runs.model import NewestRun, RunFilter, RunState, RunView
 from alloyd.domain.runs.store import view_of
 
 _LIST = (
@@ -73,3 +74,17 @@ def _statement_for(wanted: RunFilter) -> str:
     if wanted.state is not None:
         return LIST_TOP_LEVEL_OF_STATE if wanted.top_level else LIST_OF_STATE
     return LIST_TOP_LEVEL if wanted.top_level else LIST_ALL
+
+
+def list_newest(conn: sqlite3.Connection, org_id: str, workflow_ids: Sequence[str]) -> list[NewestRun]:
+    """The newest run of each of the workflows, but for those that other runs started."""
+    found = []
+    for workflow_id in workflow_ids:
+        row = conn.execute(
+            "SELECT workflow_id, id, state, created_at FROM runs INDEXED BY runs_top_level_by_workflow "
+            "WHERE org_id = ? AND workflow_id = ? AND parent_run_id IS NULL ORDER BY seq DESC LIMIT 1",
+            (org_id, workflow_id),
+        ).fetchone()
+        if row is not None:
+            found.append(NewestRun(row[0], row[1], RunState(row[2]), row[3]))
+    return found

@@ -259,3 +259,22 @@ class Release:
     version: int
     created_by: str
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWorkflow:
+    """A workflow in a list, with the type of trigger that starts it."""
+
+    workflow: Workflow
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """A version without what it holds; times in ms since the epoch, ``published_at`` None for a draft."""
+
+    version: int
+    created_by: str
+    created_at: int
+    published_at: int | None
+    releases: tuple[str, ...] = ()

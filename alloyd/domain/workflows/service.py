@@ -136,12 +136,14 @@ class WorkflowService:
 
     def check(self, definition: dict[str, Any]) -> list[Fault]:
         """Every fault that would keep ``definition`` from being published; none for a draft or a sound one."""
+        return self.compile(definition)[1]
+
+    def compile(self, definition: dict[str, Any]) -> tuple[Graph | None, list[Fault]]:
+        """The graph of ``definition``, None for a draft or a faulty one; and all its faults."""
         body = self._parse(definition)
-        return (
-            []
-            if is_draft(body)
-            else compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)[1]
-        )
+        if is_draft(body):
+            return None, []
+        return compile_definition(body, self._settings.nodes_max, self._settings.step_timeout_ms)
 
     async def save(self, principal: Principal, definition: dict[str, Any], once: Once | None = None) -> Saved:
         """Store ``definition`` as the next version of the workflow of its name, and publish it unless it is a draft.

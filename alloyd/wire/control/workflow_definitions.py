@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from alloyd.domain.workflows.model import DefinitionBody, Workflow, WorkflowVersion
+from alloyd.domain.runs.looking import RunLookup
+from alloyd.domain.runs.model import NewestRun
+from alloyd.domain.workflows.library import WorkflowLibrary
+from alloyd.domain.workflows.model import DefinitionBody, ListedWorkflow, Workflow, WorkflowVersion
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import bad_request
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.fields import IdempotencyKey, ReleaseLabel
+from alloyd.wire.fields import FILTER_CHARS_MAX, IdempotencyKey, ReleaseLabel
 from alloyd.wire.idempotency import FIELD, read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.route import Call, Route
@@ -20,7 +23,7 @@ VERSION_MAX = 2**31 - 1  # beyond it the database has no integers
 
 
 class WorkflowBody(msgspec.Struct):
-    """A workflow in a list: ``status`` is ``published`` once a version can run."""
+    """A workflow: ``status`` is ``published`` once a version can run."""
 
     id: str
     name: str
@@ -30,6 +33,21 @@ class WorkflowBody(msgspec.Struct):
     organization_id: str
     created_at: str
     updated_at: str
+
+
+class LastRun(msgspec.Struct):
+    """The newest run of a workflow."""
+
+    id: str
+    status: str
+    created_at: str
+
+
+class ListedBody(WorkflowBody, kw_only=True):
+    """A workflow in a list: ``trigger`` is the type of what starts it, ``last_run`` is there where it was asked for."""
+
+    trigger: str
+    last_run: LastRun | None = None
 
 
 class DefinitionAnswer(WorkflowBody):
@@ -67,16 +85,22 @@ class Deleted(msgspec.Struct):
 
 
 class WorkflowQuery(PageQuery, frozen=True, kw_only=True):
-    """The query of the list."""
+    """The query of the list. `q`: somewhere in the name; `last_run`: with each workflow's newest run."""
 
     organization_id: str | None = None
+    q: Annotated[str, msgspec.Meta(max_length=FILTER_CHARS_MAX)] | None = None
+    last_run: bool = False
 
 
 class DefinitionRoutes:
     """Handlers over the workflows service."""
 
-    def __init__(self, workflows: WorkflowService, limits: PageLimits) -> None:
+    def __init__(
+        self, workflows: WorkflowService, library: WorkflowLibrary, lookup: RunLookup, limits: PageLimits
+    ) -> None:
         self._workflows = workflows
+        self._library = library
+        self._lookup = lookup
         self._pager = Pager("workflow-definitions", limits, str)
 
     async def create_definition(self, call: Call) -> DefinitionAnswer:
@@ -90,13 +114,17 @@ class DefinitionRoutes:
         faults = self._workflows.check(call.body)
         return Checked(not faults, [fault.to_json() for fault in faults])
 
-    async def list_definitions(self, call: Call) -> list[WorkflowBody]:
+    async def list_definitions(self, call: Call) -> list[ListedBody]:
         """The organization's workflows, newest first."""
         organization_of(call, call.query.organization_id)
         page = self._pager.read(call.query)
-        found = await self._workflows.list_page(call.who, page.after[0] if page.after else None, page.fetch)
-        kept = self._pager.cut(call, page, found, lambda workflow: (workflow.id,))
-        return [_workflow(workflow) for workflow in kept]
+        before = page.after[0] if page.after else None
+        found = await self._library.list_page(call.who, call.query.q or None, before, page.fetch)
+        kept = self._pager.cut(call, page, found, lambda listed: (listed.workflow.id,))
+        newest: dict[str, NewestRun] = {}
+        if call.query.last_run and call.who.may("run.read"):
+            newest = await self._lookup.list_newest(call.who, [listed.workflow.id for listed in kept])
+        return [_listed(listed, newest.get(listed.workflow.id)) for listed in kept]
 
     async def get_definition(self, call: Call) -> DefinitionAnswer:
         """One version of a workflow."""
@@ -129,8 +157,9 @@ def _fields(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _workflow(workflow: Workflow) -> WorkflowBody:
-    return WorkflowBody(**_fields(workflow))
+def _listed(listed: ListedWorkflow, newest: NewestRun | None) -> ListedBody:
+    last_run = None if newest is None else LastRun(newest.run_id, newest.state.value, rfc3339(newest.created_at))
+    return ListedBody(**_fields(listed.workflow), trigger=listed.trigger, last_run=last_run)
 
 
 def _definition(version: WorkflowVersion, *, changed: bool | None = None) -> DefinitionAnswer:
@@ -140,9 +169,15 @@ def _definition(version: WorkflowVersion, *, changed: bool | None = None) -> Def
     return DefinitionAnswer(**fields, definition=version.definition, changed=changed)
 
 
-def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max: int) -> list[Route]:
+def routes(
+    workflows: WorkflowService,
+    library: WorkflowLibrary,
+    lookup: RunLookup,
+    limits: PageLimits,
+    definition_bytes_max: int,
+) -> list[Route]:
     """The routes of workflow definitions."""
-    handlers = DefinitionRoutes(workflows, limits)
+    handlers = DefinitionRoutes(workflows, library, lookup, limits)
     stem = "/workflow-definitions"
     return [
         Route(
@@ -177,7 +212,7 @@ def routes(workflows: WorkflowService, limits: PageLimits, definition_bytes_max:
             "workflow.read",
             "List workflows, newest first",
             query=WorkflowQuery,
-            output=list[WorkflowBody],
+            output=list[ListedBody],
             statuses=(404,),
         ),
         Route(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +24,8 @@ from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
 
 _ENCODE = msgspec.json.encode
+# The workflow that messages to a teammate run: (principal, teammate_id).
+FindWorkflowOf = Callable[[Principal, str], Awaitable[str | None]]
 
 
 class CreateRun(msgspec.Struct, frozen=True):
@@ -37,11 +40,12 @@ class CreateRun(msgspec.Struct, frozen=True):
 
 class RunQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339. `top_level`: without the runs that other runs started, such as those
-    of a foreach's items.
+    of a foreach's items. `teammate_id`: what was said to that teammate.
     """
 
     status: RunState | None = None
     workflow_id: str | None = None
+    teammate_id: str | None = None
     parent_run_id: str | None = None
     top_level: bool = False
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
@@ -114,9 +118,12 @@ class RunDetailBody(RunBody):
 class RunRoutes:
     """Handlers over the runs service."""
 
-    def __init__(self, runs: RunService, streams: Streams, limits: PageLimits) -> None:
+    def __init__(
+        self, runs: RunService, streams: Streams, limits: PageLimits, find_workflow_of: FindWorkflowOf
+    ) -> None:
         self._runs = runs
         self._streams = streams
+        self._find_workflow_of = find_workflow_of
         self._pager = Pager("workflow-runs", limits, str)
 
     async def create_run(self, call: Call) -> RunDetailBody:
@@ -135,9 +142,15 @@ class RunRoutes:
         if query.top_level and query.parent_run_id is not None:
             raise bad_request("top_level: what another run started is not; leave one of the two out", "top_level")
         page = self._pager.read(query)
+        workflow_id = query.workflow_id
+        if query.teammate_id is not None:
+            theirs = await self._find_workflow_of(call.who, query.teammate_id)
+            if theirs is None or workflow_id not in (None, theirs):
+                return []
+            workflow_id = theirs
         wanted = RunFilter(
             query.status,
-            query.workflow_id,
+            workflow_id,
             *read_span(query),
             query.parent_run_id,
             query.trigger,
@@ -220,11 +233,12 @@ def run_body(view: RunView) -> RunBody:
 
 def detail_body(detail: RunDetail) -> RunDetailBody:
     """A run as it is shown by itself."""
-    steps = [_step(step) for step in detail.steps]
+    steps = [step_body(step) for step in detail.steps]
     return RunDetailBody(**_fields(detail.run), payload=detail.run.payload, steps=steps)
 
 
-def _step(step: StepView) -> StepBody:
+def step_body(step: StepView) -> StepBody:
+    """A step as runs show it."""
     duration = None if step.started_at is None or step.ended_at is None else step.ended_at - step.started_at
     attempts = [
         {
@@ -249,9 +263,11 @@ def _step(step: StepView) -> StepBody:
     )
 
 
-def routes(runs: RunService, streams: Streams, limits: PageLimits, payload_bytes_max: int) -> list[Route]:
-    """The routes of runs."""
-    handlers = RunRoutes(runs, streams, limits)
+def routes(
+    runs: RunService, streams: Streams, limits: PageLimits, payload_bytes_max: int, find_workflow_of: FindWorkflowOf
+) -> list[Route]:
+    """The routes of runs. ``find_workflow_of`` tells a teammate's workflow, None for one that is not there."""
+    handlers = RunRoutes(runs, streams, limits, find_workflow_of)
     return [*_routes_of_all(handlers, payload_bytes_max), *_routes_of_one(handlers, runs.find_organization)]
 
 

@@ -115,6 +115,8 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "RetryWorkflowRun POST /workflow-runs/{id}/retry",
             "SignalWorkflowRun POST /workflow-runs/{id}/signal",
             "WatchWorkflowRun GET /workflow-runs/{id}/events",
+            "GetWorkflowRunGraph GET /workflow-runs/{id}/graph",
+            "GetWorkflowRunStep GET /workflow-runs/{id}/steps/{key}",
             "ListDeadLetters GET /dead-letters",
             "RequeueDeadLetter POST /dead-letters/{id}/requeue",
             "DiscardDeadLetter POST /dead-letters/{id}/discard",

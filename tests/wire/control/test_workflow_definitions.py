@@ -152,7 +152,7 @@ async def test_list_and_pages(served: Served) -> None:
     await served.data("POST", STEM, definition("foreign"), status=201, key="other")
     listed = await served.data("GET", STEM)
     assert [entry["name"] for entry in listed] == [f"flow {number}" for number in reversed(range(7))]
-    assert all(entry.keys() == FIELDS for entry in listed)
+    assert all(entry.keys() == FIELDS | {"trigger", "last_run"} for entry in listed)
     paged: list[Any] = []
     path = f"{STEM}?limit=3"
     for size in (3, 3, 1):
