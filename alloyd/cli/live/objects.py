@@ -77,13 +77,19 @@ async def migrate(client: Client, to: str, as_json: bool) -> None:
     moved = total = 0
     damaged: list[str] = []
     after_id: str | None = ""
-    with show_progress(f"to {to}", there["bytes"]) as meter:
-        while after_id is not None:
-            step = await client.post(f"{STEM}/migrate", {"to": to, "after_id": after_id}, patience_s=STEP_PATIENCE_S)
-            moved, total = moved + step["moved"], total + step["bytes"]
-            damaged += step["damaged"]
-            meter.advance(step["bytes"])
-            after_id = step["next_id"]
+    try:
+        with show_progress(f"to {to}", there["bytes"]) as meter:
+            while after_id is not None:
+                body = {"to": to, "after_id": after_id}
+                step = await client.post(f"{STEM}/migrate", body, patience_s=STEP_PATIENCE_S)
+                moved, total = moved + step["moved"], total + step["bytes"]
+                damaged += step["damaged"]
+                meter.advance(step["bytes"])
+                after_id = step["next_id"]
+    except BaseException:
+        if moved or there["files"]:
+            hint(f"stopped after {moved} objects or some more: the same command goes on where it was")
+        raise
     if as_json:
         print_json({"moved": moved, "bytes": total, "damaged": damaged})
         return
