@@ -184,6 +184,12 @@ async def _sign_out(kitchen: Kitchen) -> Order:
     return Order("/v1/auth/revoke", {}, (await kitchen.person("acme member")).name)
 
 
+async def _change_password(kitchen: Kitchen) -> Order:
+    person = await kitchen.person("acme member")
+    body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} indeed"}
+    return Order("/v1/me/password", body, person.name)
+
+
 async def _found(kitchen: Kitchen) -> Order:
     person = await kitchen.person("acme member")
     return Order("/v1/organizations", {"slug": kitchen.name("org"), "name": "Org"}, person.name)
@@ -357,6 +363,7 @@ RECIPES: dict[str, Recipe] = {
     "POST /api/private/trigger/{workflow_id}": by_id("/api/private/trigger/{}", Kitchen.workflow, {"secret": "s"}),
     "POST /v1/auth/token": _sign_in,
     "POST /v1/auth/revoke": _sign_out,
+    "PATCH /v1/me/password": _change_password,
     "POST /v1/organizations": _found,
     "PATCH /v1/organizations/{id}": by_id("/v1/organizations/{}", Kitchen.org, {"name": "Acme Ltd"}),
     "PATCH /v1/organizations/{id}/members/{user_id}": _member({"role": "viewer"}),
