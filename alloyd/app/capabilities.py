@@ -45,7 +45,6 @@ from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.archived import ArchivedRuns
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.looking import RunLookup
-from alloyd.domain.runs.pulse import Pulse
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
@@ -268,9 +267,9 @@ class Capabilities:
         self.orgs.on_archive(self.runs.close_org)
         self.orgs.on_archive(self.archived_runs.end_of_organization)
         self.retries = RetryService(self.database, self.workflows, self.runs)
+        self.run_lookup = RunLookup(self.database, self.workflows)
         self.event_waits = EventWaits(self.database, self.engine)
         self.awaited_events = EventConsumer(
-        self.run_lookup = RunLookup(self.database, self.workflows)
             self.database, self.hub, self.event_log, CONSUMER, self.event_waits.wanted, self.event_waits.handle
         )
         self.teammates = TeammateService(

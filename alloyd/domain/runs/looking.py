@@ -14,15 +14,14 @@ from alloyd.domain.runs.machine import Run
 from alloyd.domain.runs.model import ENCODER, NewestRun, StepDetail, StepState, StepView, view_step
 from alloyd.domain.runs.recording import restore
 from alloyd.domain.runs.showing import shown_steps
-from alloyd.domain.workflows.drawing import Drawing, draw
-from alloyd.domain.workflows.model import Node
-from alloyd.domain.workflows.secrets import MASK
+from alloyd.domain.workflows.model import Drawing, Node, draw
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import AlloydError, not_found
 from alloyd.kit.expressions import ExpressionError
 from alloyd.principal import Principal
 
 _WHAT = "run"
+_MASK = "***"
 
 
 class RunLookup:
@@ -95,5 +94,5 @@ def _without_secrets(given: Any, operation: Operation) -> Any:
         for part in outer:
             holder = holder.get(part) if isinstance(holder, dict) else None
         if isinstance(holder, dict) and holder.get(last):
-            holder[last] = MASK
+            holder[last] = _MASK
     return given

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from alloyd.db import Database
 from alloyd.domain.workflows import store, store_library
-from alloyd.domain.workflows.drawing import Drawing, draw
-from alloyd.domain.workflows.model import Fault, ListedVersion, ListedWorkflow
+from alloyd.domain.workflows.model import Drawing, Fault, ListedVersion, ListedWorkflow, draw
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.errors import AlloydError, Code, not_found
 from alloyd.kit.documents import DocumentError, Parsed, read_one, to_yaml

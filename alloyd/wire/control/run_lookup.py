@@ -8,7 +8,7 @@ import msgspec
 
 from alloyd.domain.runs.looking import RunLookup
 from alloyd.domain.runs.service import RunService
-from alloyd.domain.workflows.drawing import Drawing
+from alloyd.domain.workflows.model import Drawing
 from alloyd.wire.control.workflow_runs import StepBody, step_body
 from alloyd.wire.route import Call, Route
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from alloyd.domain.workflows.drawing import Drawing
 from alloyd.domain.workflows.library import TEXT_CHARS_MAX, WorkflowLibrary
-from alloyd.domain.workflows.model import ListedVersion
+from alloyd.domain.workflows.model import Drawing, ListedVersion
 from alloyd.domain.workflows.service import WorkflowService
 from alloyd.kit.clock import rfc3339
 from alloyd.wire.control.workflow_definitions import VersionQuery
