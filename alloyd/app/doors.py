@@ -175,7 +175,9 @@ class Doors(Capabilities):
         by_cookie = partial(PageAuthenticator, self.sessions, origin)
         # What is public there has other callers, and what is about a header's token has another one here.
         control = [
-            route for route in self._control_routes() if route.permission != PUBLIC and "/auth/" not in route.path
+            route
+            for route in self._control_routes()
+            if route.permission != PUBLIC and "/auth/" not in route.path and route.path != "/me/password"
         ]
         return [
             IndexSurface(ui_files.index_routes()),

@@ -82,6 +82,38 @@ class SessionService:
         from the address, or too many sign in at once, ``not_found`` for an organization that is not the user's. Emits
         ``user.signed_in``.
         """
+        account = await self._check_password(email, password, address)
+        if account is None:
+            log.info("a sign-in was refused", address=address)
+            raise AlloydError(Code.UNAUTHORIZED, "email or password: not right")
+        ttl_s = self._settings.page_ttl_s if use is Use.PAGE else self._settings.token_ttl_s
+        return await self._issue(account, org_id, ttl_s, _SIGNED_IN, use)
+
+    async def change_password(
+        self, principal: Principal, token: str, current: str, new: str, address: str, use: Use = Use.CONTROL
+    ) -> IssuedToken:
+        """Replace the caller's own password, who knows the ``current`` one, calling with ``token`` from ``address``.
+
+        All that the user is signed in with ends, but for this session, which goes on with the answered token for as
+        long as before. Raises ``bad_request`` (new_password), ``forbidden`` for a caller who did not sign in and when
+        the current password is not right, ``rate_limited`` as :meth:`sign_in`, ``conflict`` when the user was changed
+        meanwhile. Emits ``user.password_changed`` in each organization of the user's.
+        """
+        claims = self._tokens[use].find_claims(token)
+        present = None if claims is None or claims.sub != principal.id else await self._users.find_account(principal.id)
+        if claims is None or present is None:
+            raise AlloydError(Code.FORBIDDEN, "only a user who signed in has a password to change")
+        account = await self._check_password(present.user.email, current, address)
+        if account is None:
+            log.info("a change of a password was refused", address=address)
+            raise AlloydError(Code.FORBIDDEN, "current_password: not right", field="current_password")
+        changed = await self._users.change_password(account, new)
+        renewed = msgspec.structs.replace(claims, epoch=changed.epoch)
+        left_s = max(0, claims.exp - self._clock.now_ms() // 1000)
+        return IssuedToken(self._tokens[use].sign(renewed), left_s, renewed)
+
+    async def _check_password(self, email: str, password: str, address: str) -> Account | None:
+        """The account of that e-mail and password, None when it is not right. Raises ``rate_limited``."""
         if self._waiting >= self._settings.checks_waiting_max:
             raise AlloydError(Code.RATE_LIMITED, "too many sign in at once; try again", retry_after_s=1)
         account_subject, address_subject = email.strip().lower(), subject_of_address(address)
@@ -94,13 +126,10 @@ class SessionService:
             account = await self._users.check_password(email, password)
         finally:
             self._waiting -= 1
-        if account is None:
-            log.info("a sign-in was refused", address=address)
-            raise AlloydError(Code.UNAUTHORIZED, "email or password: not right")
-        self._by_address.give_back(address_subject)
-        self._by_account.give_back(account_subject)
-        ttl_s = self._settings.page_ttl_s if use is Use.PAGE else self._settings.token_ttl_s
-        return await self._issue(account, org_id, ttl_s, _SIGNED_IN, use)
+        if account is not None:
+            self._by_address.give_back(address_subject)
+            self._by_account.give_back(account_subject)
+        return account
 
     async def issue(self, id_or_email: str, organization: str | None, ttl_s: int | None) -> IssuedToken:
         """A token for a user, without a password: the operator's. ``organization`` is an id or slug.

@@ -77,15 +77,15 @@ def normalize_email(email: str) -> str:
     return folded
 
 
-def check_password(password: str, bytes_min: int) -> None:
+def check_password(password: str, bytes_min: int, field: str = "password") -> None:
     """Raise ``bad_request`` unless ``password`` has ``bytes_min`` to 1024 bytes in UTF-8. It is never in a message."""
     try:
         size = len(password.encode())
     except UnicodeEncodeError:
-        raise bad_request("password: not valid text", "password") from None
+        raise bad_request(f"{field}: not valid text", field) from None
     if size < bytes_min:
-        raise bad_request(f"password: at least {bytes_min} bytes", "password")
+        raise bad_request(f"{field}: at least {bytes_min} bytes", field)
     if size > PASSWORD_BYTES_MAX:
-        raise bad_request(f"password: at most {PASSWORD_BYTES_MAX} bytes", "password")
+        raise bad_request(f"{field}: at most {PASSWORD_BYTES_MAX} bytes", field)
     if any(unicodedata.category(char) == "Cc" for char in password):
-        raise bad_request("password: must not hold control characters", "password")
+        raise bad_request(f"{field}: must not hold control characters", field)

@@ -113,7 +113,8 @@ class UserService:
         """Make a user who is a member of one organization. A repeat of ``once`` answers with the first one.
 
         Raises ``bad_request`` (email, password, display_name), ``not_found`` (organization), ``conflict`` when the
-        e-mail is taken, the organization archived, or there is a user already and this is to be the first. Emits ``user.created``.
+        e-mail is taken, the organization archived, or there is a user already and this is to be the first. Emits
+        ``user.created``.
         """
         email = normalize_email(new.email)
         check_password(new.password, self._password_bytes_min)
@@ -174,14 +175,37 @@ class UserService:
 
         def write(tx: Tx) -> User:
             user = _must_find(tx.conn, id_or_email)
-            store.update_password(tx, user.id, password_hash)
-            store.begin_epoch(tx, user.id)
-            self.members.note_change(tx, user.id, "the password was changed")
-            _emit_everywhere(tx, "user.password_changed", user.id)
-            tx.audit(f"user:{user.id}", action="user.set_password")  # also of a user who is nowhere a member
+            self._write_password(tx, user.id, password_hash, "user.set_password")
             return _must_find(tx.conn, user.id)
 
         return await self._database.write(write)
+
+    async def change_password(self, account: Account, password: str) -> Account:
+        """Replace the password of ``account``, whose present one was just checked; what the user was signed in with
+        ends at once. The account as it is then.
+
+        Raises ``bad_request`` (new_password), ``conflict`` when it was changed, or the user shut out, meanwhile. Emits
+        ``user.password_changed`` in each organization of the user's.
+        """
+        check_password(password, self._password_bytes_min, "new_password")
+        password_hash = await self._hash(password)
+
+        def write(tx: Tx) -> Account:
+            if find_account(tx.conn, account.user.id) != account:
+                raise conflict("the user was changed meanwhile; try again")
+            self._write_password(tx, account.user.id, password_hash, "user.change_password")
+            changed = find_account(tx.conn, account.user.id)
+            assert changed is not None
+            return changed
+
+        return await self._database.write(write)
+
+    def _write_password(self, tx: Tx, user_id: str, password_hash: str, action: str) -> None:
+        store.update_password(tx, user_id, password_hash)
+        store.begin_epoch(tx, user_id)
+        self.members.note_change(tx, user_id, "the password was changed")
+        _emit_everywhere(tx, "user.password_changed", user_id)
+        tx.audit(f"user:{user_id}", action=action)  # also of a user who is nowhere a member
 
     async def disable(self, id_or_email: str) -> User:
         """Shut a user out; open streams close at once. Again on a disabled one it changes nothing.

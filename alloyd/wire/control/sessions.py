@@ -1,4 +1,4 @@
-"""`/v1/auth/token` and `/v1/auth/revoke`: sign in with a password, and sign out."""
+"""`/v1/auth/token`, `/v1/auth/revoke` and `/v1/me/password`: sign in with a password, sign out, change it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ class SignOutBody(msgspec.Struct, frozen=True, kw_only=True):
     everywhere: bool = False
 
 
+class ChangePasswordBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's password as it is, and as it shall be."""
+
+    current_password: Annotated[str, msgspec.Meta(max_length=PASSWORD_CHARS_MAX)]
+    new_password: Annotated[str, msgspec.Meta(max_length=PASSWORD_CHARS_MAX)]
+
+    def __repr__(self) -> str:
+        return "ChangePasswordBody()"
+
+
 class SignedOutJson(msgspec.Struct, frozen=True, kw_only=True):
     """What ended."""
 
@@ -54,6 +64,14 @@ class Sessions:
         body: SignOutBody = call.body
         await self._sessions.sign_out(call.who, read_bearer(call.request) or "", everywhere=body.everywhere)
         return SignedOutJson(everywhere=body.everywhere)
+
+    async def patch_password(self, call: Call) -> TokenJson:
+        """`PATCH /v1/me/password`."""
+        body: ChangePasswordBody = call.body
+        token, address = read_bearer(call.request) or "", caller_address(call.request)
+        return token_json(
+            await self._sessions.change_password(call.who, token, body.current_password, body.new_password, address)
+        )
 
 
 def routes(sessions: SessionService) -> list[Route]:
@@ -81,5 +99,16 @@ def routes(sessions: SessionService) -> list[Route]:
             output=SignedOutJson,
             statuses=(403,),
             audit_as="auth.sign_out",
+        ),
+        Route(
+            "PATCH",
+            "/me/password",
+            api.patch_password,
+            SIGNED_IN,
+            "Change the caller's own password; other tokens end at once, this session goes on with the answered one",
+            body=ChangePasswordBody,
+            output=TokenJson,
+            statuses=(403, 409, 429),
+            audit_as="user.change_password",
         ),
     ]

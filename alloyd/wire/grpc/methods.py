@@ -56,6 +56,7 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "IssueToken POST /auth/token",
             "RevokeToken POST /auth/revoke",
             "ChangePassword PATCH /me/password",
+            "ChangePassword PATCH /me/password",
             "GetMe GET /me",
             "ListMyOrganizations GET /me/organizations",
             "ListMyTeams GET /me/teams",

@@ -55,6 +55,22 @@ class RenewBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     organization_id: str | None = None
 
 
+class ChangePasswordBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The user's password as it is, and as it shall be."""
+
+    current_password: Password
+    new_password: Password
+
+    def __repr__(self) -> str:
+        return "ChangePasswordBody()"
+
+
+class SignOutQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether only this session ends, or whatever the user is signed in with, tokens too."""
+
+    everywhere: bool = False
+
+
 class SessionOrganizationJson(msgspec.Struct, frozen=True, kw_only=True):
     """One of the user's organizations."""
 
@@ -150,9 +166,20 @@ class PageSessions:
         issued = await self._sessions.renew(call.who, read_cookie(call.request) or "", body.organization_id)
         return await self._begin(call, issued)
 
+    async def patch_password(self, call: Call) -> SessionJson:
+        """`PATCH /ui/session/password`."""
+        body: ChangePasswordBody = call.body
+        token, address = read_cookie(call.request) or "", caller_address(call.request)
+        issued = await self._sessions.change_password(
+            call.who, token, body.current_password, body.new_password, address, Use.PAGE
+        )
+        return await self._begin(call, issued)
+
     async def sign_out(self, call: Call) -> SignedOutJson:
         """`DELETE /ui/session`."""
-        await self._sessions.sign_out(call.who, read_cookie(call.request) or "", everywhere=False, use=Use.PAGE)
+        query: SignOutQuery = call.query
+        token = read_cookie(call.request) or ""
+        await self._sessions.sign_out(call.who, token, everywhere=query.everywhere, use=Use.PAGE)
         drop_cookie(call, secure=self._origin.is_secure(call.request))
         return SignedOutJson(signed_out=True)
 
@@ -225,11 +252,23 @@ def routes(page: PageSessions) -> list[Route]:
             mutates=False,
         ),
         Route(
+            "PATCH",
+            "/session/password",
+            page.patch_password,
+            SIGNED_IN,
+            "Change the user's own password: all other sessions end at once, this one goes on",
+            body=ChangePasswordBody,
+            output=SessionJson,
+            statuses=(403, 409, 429),
+            audit_as="user.change_password",
+        ),
+        Route(
             "DELETE",
             "/session",
             page.sign_out,
             SIGNED_IN,
             "Sign out of the page",
+            query=SignOutQuery,
             output=SignedOutJson,
             audit_as="auth.sign_out",
         ),

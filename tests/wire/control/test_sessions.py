@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from alloyd.domain.sessions.model import SessionSettings
+from alloyd.domain.sessions.model import SessionSettings, Use
 from alloyd.domain.users.model import User
+from alloyd.errors import AlloydError, Code
 from alloyd.principal import Role
 from alloyd.wire.control.sessions import SignInBody
 from alloyd.wire.server import Server
@@ -158,8 +159,9 @@ async def test_what_begins_like_a_key_is_no_token(
 ) -> None:
     issued = await world.token(ann)
     asked: list[str] = []
-    find_claims = world.sessions._tokens.find_claims
-    monkeypatch.setattr(world.sessions._tokens, "find_claims", lambda token: asked.append(token) or find_claims(token))
+    tokens = world.sessions._tokens[Use.CONTROL]
+    find_claims = tokens.find_claims
+    monkeypatch.setattr(tokens, "find_claims", lambda token: asked.append(token) or find_claims(token))
     for raw in (f"alloy_{issued.token}", "alloy_", "alloy_x", f"alloy_{'a' * 8}_{'b' * 43}"):
         assert (await _ask(client, "GET", "/v1/me", headers={"Authorization": f"Bearer {raw}"}))[0] == 401
     assert asked == []
@@ -170,3 +172,76 @@ async def test_what_begins_like_a_key_is_no_token(
     assert (await _ask(client, "GET", "/api/private/probe", headers=api_key(key)))[0] == 200
     assert (await _ask(client, "GET", "/v1/me", headers=bearer(key)))[0] == 200
     assert asked == []
+
+
+NEW = "another battery staple"
+
+
+async def _change(client: Client, token: str, current: str = PASSWORD, new: str = NEW) -> tuple[int, dict[str, Any]]:
+    body = {"current_password": current, "new_password": new}
+    return await _ask(client, "PATCH", "/v1/me/password", json=body, headers={"Authorization": f"Bearer {token}"})
+
+
+async def test_change_of_the_own_password(world: World, client: Client, ann: User) -> None:
+    mine, other = [(await world.token(ann)).token for _ in range(2)]
+    world.clock.advance(600_000)
+    status, answer = await _change(client, mine)
+    assert status == 200
+    renewed = answer["data"]["access_token"]
+    assert answer["data"]["expires_in"] == 3000
+    for token, expected in ((mine, 401), (other, 401), (renewed, 200)):
+        assert (await _ask(client, "GET", "/v1/me", headers={"Authorization": f"Bearer {token}"}))[0] == expected
+    assert (await _sign_in(client))[0] == 401
+    assert (await _sign_in(client, password=NEW))[0] == 200
+    kinds = await world.kinds()
+    assert kinds.count("user.password_changed") == 1
+    assert NEW not in str(await world.told())
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "status", "field"),
+    [
+        ("wrong", NEW, 403, "current_password"),
+        ("", NEW, 403, "current_password"),
+        (PASSWORD, "short", 400, "new_password"),
+        (PASSWORD, f"{NEW}\n", 400, "new_password"),
+        (PASSWORD, "x" * 1025, 400, "new_password"),
+        ("x" * 1025, NEW, 400, "current_password"),
+    ],
+)
+async def test_a_change_that_is_refused_ends_nothing(
+    world: World, client: Client, ann: User, current: str, new: str, status: int, field: str
+) -> None:
+    token = (await world.token(ann)).token
+    got, answer = await _change(client, token, current, new)
+    assert got == status
+    assert answer["error"]["message"].startswith(field)
+    assert (await _ask(client, "GET", "/v1/me", headers={"Authorization": f"Bearer {token}"}))[0] == 200
+    assert (await _sign_in(client))[0] == 200
+
+
+async def test_guessing_the_present_password_is_throttled_with_signing_in(
+    world: World, client: Client, ann: User
+) -> None:
+    token = (await world.token(ann)).token
+    assert [(await _change(client, token, "wrong"))[0] for _ in range(3)] == [403, 403, 429]
+    assert (await _change(client, token))[0] == 429
+    assert (await _sign_in(client))[0] == 429
+    world.clock.advance(60_000)
+    assert (await _change(client, token))[0] == 200
+
+
+async def test_a_key_has_no_password(world: World, client: Client) -> None:
+    issued = await world.issue(await world.orgs.get_by_name("acme"))
+    status, answer = await _change(client, issued.raw or "")
+    assert (status, answer["error"]["code"]) == (403, "forbidden")
+
+
+async def test_a_password_that_changes_meanwhile_is_not_overwritten(world: World, ann: User) -> None:
+    account = await world.users.find_account(ann.id)
+    assert account is not None
+    await world.users.set_password(ann.id, f"{PASSWORD}!")
+    with pytest.raises(AlloydError) as refused:
+        await world.users.change_password(account, NEW)
+    assert refused.value.code is Code.CONFLICT
+    assert await world.users.check_password(ann.email, f"{PASSWORD}!") is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alloyd.domain.sessions.model import Use
 from tests.people import PASSWORD
 from tests.wire.recipes import Kitchen, Order, Recipe
@@ -22,4 +24,13 @@ async def _sign_out(kitchen: Kitchen) -> Order:
     return Order("/ui/session", None, None, headers={**FROM_PAGE, "Cookie": f"alloyd_session={token}"})
 
 
-RECIPES: dict[str, Recipe] = {"POST /ui/session": _sign_in, "DELETE /ui/session": _sign_out}
+async def _change_password(kitchen: Kitchen) -> Order:
+    body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} indeed"}
+    return replace(await _sign_out(kitchen), path="/ui/session/password", body=body)
+
+
+RECIPES: dict[str, Recipe] = {
+    "POST /ui/session": _sign_in,
+    "PATCH /ui/session/password": _change_password,
+    "DELETE /ui/session": _sign_out,
+}
