@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from alloyd.errors import AlloydError, Code, not_found
+from alloyd.errors import AlloydError, not_found
 from alloyd.kit.ids import random_token
 from alloyd.kit.paths import parse_name
 
@@ -196,8 +196,3 @@ def to_reference(stored: StoredObject, base_url: str | None) -> Mapping[str, Any
 def no_such_object() -> AlloydError:
     """404 in the same words whether the key is unknown, another's or none at all."""
     return not_found("object")
-
-
-def store_failed(what: str, error: BaseException) -> AlloydError:
-    """What a caller is told of a failing bucket; the log has the reason, which may name the endpoint."""
-    return AlloydError(Code.UNAVAILABLE, f"{what}: the object store failed", log=repr(error)[:1000], retry_after_s=5)

@@ -19,7 +19,8 @@ from obstore.store import S3Store
 from alloyd.db import Database, Tx
 from alloyd.domain.objects import store
 from alloyd.domain.objects.backend import ObjectFile, to_info
-from alloyd.domain.objects.model import BackendName, Placed, S3Settings, StoredObject, store_failed
+from alloyd.domain.objects.model import BackendName, Placed, S3Settings, StoredObject
+from alloyd.domain.objects.s3_faults import FAULTS, is_missing, store_failed
 from alloyd.domain.storage.model import FileInfo, upload_too_large
 from alloyd.errors import AlloydError, Code
 from alloyd.kit import crash
@@ -35,7 +36,7 @@ READ_BYTES: Final = 1024 * 1024
 RETRIES_MAX: Final = 4
 LEAVINGS_AT_ONCE: Final = 200
 _PLACE_CHARS: Final = 43
-_FAULTS: Final = (BaseError, OSError)
+_PROBE: Final = "alloyd-probe"
 
 
 class S3Backend:
@@ -129,7 +130,7 @@ class S3Backend:
                     chunk_size=PART_BYTES,
                     max_concurrency=PARTS_AT_ONCE,
                 )
-        except _FAULTS as error:
+        except FAULTS as error:
             raise store_failed("nothing was stored", error) from error
         return Placed(place, metered.size, metered.sha256)
 
@@ -149,7 +150,7 @@ class S3Backend:
         try:
             verb: Literal["GET", "HEAD"] = "HEAD" if method == "HEAD" else "GET"
             url: str = await obstore.sign_async(self._bucket, verb, stored.place, timedelta(seconds=ttl_s))
-        except _FAULTS as error:
+        except FAULTS as error:
             raise store_failed("the download can't be signed", error) from error
         return url
 
@@ -180,10 +181,18 @@ class S3Backend:
         crash.reach("object.before_remove")
         try:
             await obstore.delete_async(self._bucket, place)
-        except FileNotFoundError:
-            return
-        except _FAULTS as error:
-            raise store_failed("an object can't be removed", error) from error
+        except FAULTS as error:
+            if not is_missing(error):
+                raise store_failed("an object can't be removed", error) from error
+
+    async def probe(self) -> None:
+        """Write, read and remove one small object, as is done with all. Raises ``unavailable``, which says why not."""
+        try:
+            await obstore.put_async(self._bucket, _PROBE, b"alloyd", use_multipart=False)
+            await (await obstore.get_async(self._bucket, _PROBE)).bytes_async()
+            await obstore.delete_async(self._bucket, _PROBE)
+        except FAULTS as error:
+            raise store_failed("the bucket for objects can't be used", error) from error
 
 
 class _Metered:
@@ -259,11 +268,11 @@ class RemoteFile:
                     yield piece
                 if not left:
                     return
-        except FileNotFoundError as error:
+        except FAULTS as error:
+            if not is_missing(error):
+                raise store_failed("the file can't be read", error) from error
             message = "the file's content is missing in the object store"
             raise AlloydError(Code.INTERNAL, message, log=f"object {self._place}") from error
-        except _FAULTS as error:
-            raise store_failed("the file can't be read", error) from error
         raise AlloydError(Code.INTERNAL, "the file's content is cut short in the object store")
 
     async def _stream(self, offset: int, count: int) -> tuple[int, AsyncIterator[Any]]:

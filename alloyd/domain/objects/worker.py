@@ -24,7 +24,15 @@ class ObjectSweeper:
         self._awake.set()
 
     async def run(self) -> None:
-        """For ever: first what an earlier process left, then whenever woken, and every ``interval_s``."""
+        """For ever: first what an earlier process left, then whenever woken, and every ``interval_s``.
+
+        A bucket that can't be used is told at once, not at the first file; alloyd goes on without it meanwhile.
+        """
+        if self.bucket is not None:
+            try:
+                await self.bucket.probe()
+            except AlloydError as error:
+                log.error("objects can not be kept in the bucket now", reason=error.message, store=error.log)
         while True:
             self._awake.clear()
             try:

@@ -240,15 +240,18 @@ async def test_a_bucket_that_is_not_configured_any_more(bucket, tmp_path: Path) 
 
 async def test_a_bucket_that_does_not_answer(tmp_path: Path, bucket) -> None:
     async with open_world(tmp_path, "s3", bucket) as world:
-        stored = await world.put()
+        stored, _gone = await world.put(), await world.put(run_id="r1")
         (bucket.root / "bucket").rename(bucket.root / "elsewhere")
         try:
             with pytest.raises(AlloydError) as caught:
                 await world.put()
             assert caught.value.code is Code.UNAVAILABLE
             assert bucket.url not in caught.value.message
-            with pytest.raises(AlloydError, match="missing in the object store"):
+            with pytest.raises(AlloydError, match="no such bucket"):  # which says nothing about the object
                 await world.get(stored)
+            await world.delete_runs("r1")
+            with pytest.raises(AlloydError, match="no such bucket"):
+                await world.sweep()
         finally:
             (bucket.root / "elsewhere").rename(bucket.root / "bucket")
         assert list(await world.scan()) == [("", "", "output")]

@@ -110,6 +110,33 @@ async def test_what_is_shown_of_a_bucket_comes_from_alloyd(tmp_path, bucket: Buc
         assert headers["Content-Disposition"].startswith("attachment;")
 
 
+async def test_a_link_of_the_bucket_itself(tmp_path, bucket: Bucket) -> None:
+    """The store's own signature: it ends by the store's clock, and covers the time and the object."""
+    async with open_app(tmp_path, objects=bucket.config(url_ttl_s=120)) as served:
+        stored, other = await make(served), await make(served, b"other")
+        url = await link(served, stored)
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        assert query["X-Amz-Expires"] == "120"
+        for _ in range(2):
+            status, body, headers = await _get(served, url)
+            assert (status, body, headers["Content-Type"]) == (200, CONTENT, "image/png")
+            assert headers["Content-Disposition"].startswith('attachment; filename="a.png"')
+        day_before = "20200101T000000Z"
+        for changed in (
+            _changed(url, **{"X-Amz-Expires": "604800"}),
+            _changed(url, **{"X-Amz-Date": day_before}),
+            _changed(url, **{"X-Amz-Signature": "0" * 64}),
+            url.replace(urlsplit(url).path, urlsplit(await link(served, other)).path),
+            _changed(url, **{"X-Amz-Signature": None}),
+        ):
+            status, body, _headers = await _get(served, changed)
+            assert status in (400, 403), changed  # AWS says 403; rclone 400 where a part is missing or too old
+            assert CONTENT not in body
+        assert (await _get(served, url, "PUT"))[0] in (400, 403)
+        assert (await _get(served, url, "DELETE"))[0] in (400, 403)
+        assert (await _get(served, url))[:2] == (200, CONTENT)
+
+
 async def test_a_bucket_that_clients_can_not_reach(tmp_path, bucket: Bucket) -> None:
     config = bucket.config(s3_presign=False, base_url="https://files.example.com/")
     async with open_app(tmp_path, objects=config) as served:
