@@ -40,6 +40,11 @@ UNSAYABLE = (
     ),
     (r"GET /v1/organizations/\{id\}/usage.*", r"from", "one time must not be later than the other"),
     (r"POST /v1/providers/.*", r"(input|params)\b.*|model", "depends on the modality and on who is asked"),
+    (
+        r"POST /v1/(chat/completions|embeddings)",
+        r"(messages|input|tools|tool_choice|response_format|stop)\b.*|model|dimensions|stream_options|top_k",
+        "depends on who is asked; fields go together",
+    ),
     (r"POST /v1/jobs", r"(input|params)\b.*|model", "depends on the modality and on who is asked"),
     (r"(POST|PATCH) /v1/webhooks.*", r"url", "a host is at most 253 characters, and an address in canonical form"),
     (r"POST /v1/api-keys", r"expires_at", "must be in the future"),
@@ -86,6 +91,8 @@ def named_field(response: Response) -> str:
     body = response.json()
     error = body.get("error")
     if isinstance(error, dict):
+        if "param" in error:
+            return str(error["param"] or "")
         details = error.get("details")
         return str(details.get("field", "")) if isinstance(details, dict) else ""
     return str(body.get("message", "")).partition(":")[0]
