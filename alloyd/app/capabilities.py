@@ -45,6 +45,7 @@ from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.archived import ArchivedRuns
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
 from alloyd.domain.runs.looking import RunLookup
+from alloyd.domain.runs.pulse import Pulse
 from alloyd.domain.runs.retries import RetryService
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.worker import Engine
@@ -261,6 +262,8 @@ class Capabilities:
         self.jobs = JobService(
             self.database, self.workflows, self.runs, self.gateway, self.usage, JobAssets(self.assets, self.objects)
         )
+        self.pulse = Pulse(self.database, self.clock, self.engine.load_of)
+        self.engine.on_end(self.pulse.note_end)
         self.engine.on_begin(tell_started)
         self.engine.on_end(tell_ended)
         self.archived_runs = ArchivedRuns(self.database, self.runs)

@@ -39,13 +39,15 @@ from alloyd.wire.control import (
     jobs,
     me,
     members,
+    objects,
     operations,
     organizations,
+    overview,
     providers,
     releases,
     run_actions,
-    schedules,
     run_lookup,
+    schedules,
     sessions,
     stream_tickets,
     teammates,
@@ -54,8 +56,8 @@ from alloyd.wire.control import (
     webhook_deliveries,
     webhooks,
     workflow_definitions,
-    workflow_runs,
     workflow_library,
+    workflow_runs,
 )
 from alloyd.wire.control.codec import ControlSurface
 from alloyd.wire.cors import Cors
@@ -272,6 +274,7 @@ class Doors(Capabilities):
     def _control_routes(self) -> list[Route]:
         config = self.live.current
         return [
+            *overview.routes(self.pulse, self._platform),
             *me.routes(self.keys, self.users, self.orgs, self.page_limits),
             *sessions.routes(self.sessions),
             *organizations.routes(self.orgs, self.users),
@@ -296,14 +299,15 @@ class Doors(Capabilities):
                 config.engine.payload_bytes_max,
                 self.teammates.find_workflow_id,
             ),
+            *run_lookup.routes(self.run_lookup, self.runs),
             *run_actions.routes(
                 self.runs, self.retries, self.event_waits, self.page_limits, config.engine.payload_bytes_max
-            *run_lookup.routes(self.run_lookup, self.runs),
             ),
             *providers.routes(self.gateway, self.provider_streams),
             *jobs.routes(self.jobs, self.usage, self.streams, self.page_limits, config.engine.payload_bytes_max),
             *assets.routes(self.assets, self.clock, self.page_limits, config.http.read_timeout_s),
             *usage.routes(self.usage, self.page_limits, self.orgs.find_organization),
+            *objects.routes(self.objects, self.storage, self.clock, self.page_limits),
             *operations.routes(),
             *schedules.routes(self.schedules, self.page_limits),
             *hooks.routes(
@@ -398,6 +402,19 @@ class Doors(Capabilities):
             disk_free_bytes=self.disk.free_bytes,
             organizations=await self.orgs.count(),
             last_backup_at=await self.backups.find_last(),
+        )
+
+    async def _platform(self) -> overview.Platform:
+        pages = await self.database.read(count_pages)
+        return overview.Platform(
+            started_at=self.started_at,
+            runs_queued=self.engine.queue.queued_count,
+            runs_running=self.engine.running_count,
+            streams=self.streams.count,
+            disk_free_bytes=self.disk.free_bytes,
+            disk_total_bytes=self.disk.total_bytes,
+            database_bytes=pages.total * pages.bytes_each,
+            organizations=await self.orgs.count(),
         )
 
     def _metrics_token(self) -> str | None:

@@ -86,6 +86,11 @@ class RunQueue:
         queue = self._orgs.get(org_id)
         return queue.queued if queue else 0
 
+    def running_of(self, org_id: str) -> int:
+        """Runs of one organization that were taken and not given back."""
+        queue = self._orgs.get(org_id)
+        return queue.running if queue else 0
+
     def counts_only(self, org_id: str) -> bool:
         """A run was queued just now, and there is no room for its seed in memory: it is counted, and that is all.
 

@@ -243,6 +243,10 @@ class Engine:
         if not self.held_back[org_id]:
             del self.held_back[org_id]
 
+    def load_of(self, org_id: str) -> tuple[int, int]:
+        """The organization's runs that have not begun, and those that are being driven."""
+        return self.queued_of(org_id), self.queue.running_of(org_id)
+
     def queued_of(self, org_id: str) -> int:
         """Runs of the organization that have not begun, also those that wait for their concurrency key."""
         return self.queue.queued_of(org_id) + self.held_back.get(org_id, 0)

@@ -139,7 +139,7 @@ export async function readError(response) {
 
 /** The control plane: `api.get("/api-keys")` is GET /v1/api-keys. */
 export const api = new Client("/ui/v1");
-/** Storage and triggers: `files.get("/storage/list")` is GET /api/private/storage/list. */
+/** Storage and triggers: `files.get("/storage")` is GET /api/private/storage. */
 export const files = new Client("/ui/private");
 /** The page's own: session and set-up. */
 export const own = new Client("/ui");

@@ -11,6 +11,9 @@ const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "sh
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 12], ["year", Infinity]];
 
+/** A long id by its two ends; the whole one belongs beside it, in a title or a link. */
+export const shortId = (id) => (id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-6)}` : id);
+
 /** 12,345. */
 export const number = (value) => NUMBER.format(value);
 

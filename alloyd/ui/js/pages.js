@@ -15,6 +15,9 @@ export const PAGES = [
   page("/events", "Live events", () => import("./pages/events.js"), { section: "", icon: "pulse", needs: "event.read" }),
 
   page("/api-keys", "API keys", () => import("./pages/api-keys.js"), { section: "Access", icon: "key", needs: "api_key.read" }),
+  page("/members", "Members", () => import("./pages/members.js"), { section: "Access", icon: "people", needs: "member.read" }),
+  page("/audit", "Audit trail", () => import("./pages/audit.js"), { section: "Access", icon: "shield", needs: "audit.read" }),
+  page("/account", "Your account", () => import("./pages/account.js")),
 ];
 
 /** The sections of the navigation, in their order; one without a page that the user may see is left out. */

@@ -61,9 +61,10 @@ export async function switchTo(organizationId) {
   return become(next);
 }
 
-export async function signOut() {
+/** End this session, or with `everywhere` whatever the user is signed in with. */
+export async function signOut({ everywhere = false } = {}) {
   try {
-    await own.send("DELETE", "/ui/session", { keepsSession: true });
+    await own.send("DELETE", own.url("/session", { everywhere }), { keepsSession: true });
   } catch (error) {
     if (error.status !== 401) {
       throw error;

@@ -12,6 +12,7 @@ _CONTROL: Final = "Paths under /v1"
 HEADINGS: Final[Mapping[str, Heading]] = {
     segment: Heading(name, about)
     for segment, name, about in (
+        ("overview", "Overview", "How runs go, in figures"),
         ("me", "Me", "Who the credential is, and what it may do"),
         ("auth", "Signing in", "Users' tokens, and tickets for streams in browsers"),
         ("organizations", "Organizations", "Tenants, with their members, budgets, usage and audit trail"),
@@ -32,6 +33,8 @@ HEADINGS: Final[Mapping[str, Heading]] = {
         ("providers", "AI providers", "The gateway to models"),
         ("jobs", "Jobs", "AI calls and workflows that are asked for now and answered later"),
         ("assets", "Assets", "Files that jobs take and make"),
+        ("objects", "Objects", "The files of runs"),
+        ("storage-usage", "Storage usage", "What files of storage and of runs take"),
         ("teammates", "Teammates", "AI teammates and their conversations"),
         ("connectors", "Connectors", "Other services' APIs, described once"),
         ("credentials", "Credentials", "Sealed secrets of connectors"),

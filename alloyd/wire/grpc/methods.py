@@ -56,11 +56,11 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "IssueToken POST /auth/token",
             "RevokeToken POST /auth/revoke",
             "ChangePassword PATCH /me/password",
-            "ChangePassword PATCH /me/password",
             "GetMe GET /me",
             "ListMyOrganizations GET /me/organizations",
             "ListMyTeams GET /me/teams",
             "ListMyPermissions GET /me/permissions",
+            "GetOverview GET /overview",
         ),
         "OrganizationsService": _methods(
             "CreateOrganization POST /organizations",
@@ -221,6 +221,10 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "ListAssets GET /assets",
             "DeleteAsset DELETE /assets/{id}",
         ),
+        "ObjectsService": _methods(
+            "ListObjects GET /objects",
+            "GetStorageUsage GET /storage-usage",
+        ),
         "EventsService": _methods(
             "StreamEvents GET /events/stream",
         ),
@@ -244,6 +248,7 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("GET", "/events/ws"): "StreamEvents is gRPC's own",
         ("POST", "/assets"): "bytes of any size go over HTTP",
         ("GET", "/assets/{id}"): "bytes of any size go over HTTP",
+        ("GET", "/objects/{id}/content"): "bytes of any size go over HTTP",
         ("DELETE", "/dead-letters/{id}"): "the same as DiscardDeadLetter",
         ("GET", "/organizations/{id}/usage/records.csv"): "a text for spreadsheets; ListUsageRecords has the same",
         ("GET", "/credentials/oauth/callback"): "a browser comes back to it",

@@ -99,7 +99,7 @@ export function table(options) {
   put(rest, waiting(`Loading ${label}`));
   fetchPage(true);
   return {
-    node: h("div", null, filters && h("div", { class: "filters" }, filters), grid, rest, more),
+    node: h("div", null, filters, grid, rest, more),
     reload: () => fetchPage(true),
     items: () => [...rows.values()].map(({ item }) => item),
     put(item) {
