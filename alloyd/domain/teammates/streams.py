@@ -55,16 +55,15 @@ class ReplyStream:
 
     async def pieces(self) -> AsyncIterator[str]:
         """What is said, as it comes, until :meth:`close`; several words at a time for a slow listener."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
+        while self._waiting or not self._closed:
             if self._waiting:
                 text = "".join(self._waiting)
                 self._waiting.clear()
                 self.told += text
                 yield text
-            elif self._closed:
-                return
+            else:
+                self._news.clear()
+                await self._news.wait()
 
 
 class ReplyStreams:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from alloyd.config import ProviderConfig
-from alloyd.domain.teammates.model import Message, NewTeammate, Reply, StorageRights, Teammate, WorkflowTool
+from alloyd.domain.teammates.model import Message, NewTeammate, Reply, Teammate
 from alloyd.domain.teammates.service import TeammateService
 from alloyd.principal import Principal
 from tests.app import Served, open_app
+from tests.vendor import Vendor, chat, open_vendor, says
 
 LONG_S = 30.0
 
@@ -62,14 +64,30 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield Desk(served, await served.principal())
 
 
-def vendor_config(url: str) -> dict[str, ProviderConfig]:
-    """The provider ``vendor``, which is somebody's server."""
-    return {"vendor": ProviderConfig(base_url=url)}
+def calls(*asked: tuple[str, Any], text: str = "") -> Any:
+    """A vendor's answer that asks for tools; arguments that are a text are sent as they are."""
+    listed = [
+        {
+            "id": f"call-{number}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": given if isinstance(given, str) else msgspec.json.encode(given).decode(),
+            },
+        }
+        for number, (name, given) in enumerate(asked)
+    ]
+    return says(chat(text, message={"content": text, "tool_calls": listed}, finish_reason="tool_calls"))
 
 
-def reader(*folders: str) -> StorageRights:
-    return StorageRights(read=folders)
+@pytest.fixture
+async def asked(tmp_path: Path) -> AsyncIterator[tuple[Desk, Vendor]]:
+    """A desk whose teammates a played vendor speaks for, with ``provider="vendor", model="m"``."""
+    async with (
+        open_vendor() as vendor,
+        open_app(tmp_path, providers={"vendor": ProviderConfig(base_url=vendor.url)}) as served,
+    ):
+        yield Desk(served, await served.principal()), vendor
 
 
-def runs(workflow: str) -> WorkflowTool:
-    return WorkflowTool(workflow)
+VENDOR = {"provider": "vendor", "model": "m"}
