@@ -50,7 +50,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any], dict[str, str], str, bytes | None
         "list_products",
         {"limit": 5, "fields": ["id", "title"]},
         {"shop": "acme"},
-        "GET https://acme.myshopify.com/admin/api/2025-07/products.json?limit=5&fields=id%2Ctitle",
+        "GET https://acme.myshopify.com/admin/api/2026-10/products.json?limit=5&fields=id%2Ctitle",
         None,
     ),
     (
@@ -100,7 +100,7 @@ def test_requests(
 
 
 def test_fixed_headers_go_along() -> None:
-    assert ("Notion-Version", "2022-06-28") in made("notion", "get_page", {"page_id": "p"}).headers
+    assert ("Notion-Version", "2025-09-03") in made("notion", "get_page", {"page_id": "p"}).headers
 
 
 @pytest.mark.parametrize("value", [".", "..", ""])
