@@ -46,3 +46,40 @@ async def test_a_path_of_its_own_is_not_an_id(
     body: Any = await answer.json()
     assert answer.status == status
     assert (body["data"] if status == 200 else answer.headers["Allow"]) == told
+
+
+class Corner(ControlSurface):
+    """A part of the same prefix, with words of its own."""
+
+    own_paths = ("/v1/corner", "/v1/things/nook")
+
+    def describe_error(self) -> dict[str, Any]:
+        return {}
+
+    def encode_error(self, error: Any, *_args: Any, **_more: Any) -> bytes:
+        return b'{"data": "corner"}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "is_corner"),
+    [
+        ("GET", "/v1/corner", 200, False),
+        ("DELETE", "/v1/corner", 405, True),
+        ("GET", "/v1/corner/x", 404, True),
+        ("GET", "/v1/things/nook/x", 404, True),
+        ("GET", "/v1/corners", 404, False),
+        ("GET", "/v1/elsewhere", 404, False),
+        ("PATCH", "/v1/things/a", 405, False),
+        ("GET", "/elsewhere", 404, False),
+    ],
+)
+async def test_two_surfaces_share_a_prefix(
+    aiohttp_client: AiohttpClient, method: str, path: str, status: int, is_corner: bool
+) -> None:
+    corner = Corner([Route("GET", "/corner", tell_path, PUBLIC, "Its own")], KnownKeys(), Clock(), name="corner")
+    main = ControlSurface(ROUTES, KnownKeys(), Clock())
+    for surfaces in ([main, corner], [corner, main]) if path.startswith("/v1") else ([main, corner],):
+        client = await aiohttp_client(Server(surfaces, authorize, WireLimits()).build())
+        answer = await client.request(method, path)
+        body: Any = await answer.json()
+        assert (answer.status, body["data"] == "corner") == (status, is_corner)

@@ -23,6 +23,7 @@ CALL = ToolCall("c1", "look", '{"at":1}')
         ({"text": "hi", "system": "be kind"}, (Message("system", (TextPart("be kind"),)), HI)),
         ({"messages": [{"role": "user", "content": "hi"}]}, (HI,)),
         ([{"content": [{"type": "text", "text": "hi"}]}], (HI,)),
+        ([{"content": "hi"}, {"role": "assistant", "content": ""}], (HI,)),  # it had nothing to say
         (
             [{"role": "developer", "content": "x"}, {"role": "human", "content": ["hi"]}],
             (Message("system", (TextPart("x"),)), HI),

@@ -251,3 +251,40 @@ async def test_golden_requests_for_streams(vendor: Vendor, outbound: Outbound) -
 def test_the_vendor_itself_has_another_name_for_the_bound(outbound: Outbound) -> None:
     own = OpenAIProvider(ProviderSettings("p", "openai", "https://api.openai.com/v1"), outbound, ManualClock())
     assert own._chat(MODEL, prompt(max_tokens=5), streams=False)["max_completion_tokens"] == 5  # no call
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "sent"),
+    [
+        ("openai", {"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+        ("openai", {"parallel_tool_calls": True}, {"parallel_tool_calls": True}),
+        (
+            "anthropic",
+            {"parallel_tool_calls": False},
+            {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        ),
+        (
+            "anthropic",
+            {"parallel_tool_calls": False, "tool_choice": "required"},
+            {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
+        ),
+        ("anthropic", {"parallel_tool_calls": False, "tool_choice": "none"}, {"tool_choice": {"type": "none"}}),
+        ("anthropic", {"parallel_tool_calls": True}, {}),
+    ],
+)
+async def test_one_tool_call_at_a_time(
+    kind: str, params: Any, sent: dict[str, Any], vendor: Vendor, outbound: Outbound
+) -> None:
+    vendor.replies = [says({"content": [], "choices": [{"message": {}}]})]
+    await provider(kind, vendor, outbound).execute(MODEL, prompt(tools=[LOOK], **params))
+    body = vendor.seen[0][2]
+    assert {name: body[name] for name in ("parallel_tool_calls", "tool_choice") if name in body} == sent
+
+
+async def test_strict_is_the_callers_wish(vendor: Vendor, outbound: Outbound) -> None:
+    schema = {"name": "city", "strict": True, "schema": {"type": "object"}}
+    wanted = {"type": "json_schema", "json_schema": schema}
+    asked = prompt(tools=[{"type": "function", "function": {**LOOK, "strict": False}}], response_format=wanted)
+    await provider("openai", vendor, outbound).execute(MODEL, asked)
+    body = vendor.seen[0][2]
+    assert (body["tools"][0]["function"]["strict"], body["response_format"]) == (False, wanted)
