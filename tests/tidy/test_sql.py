@@ -97,6 +97,7 @@ WITHOUT_ORG: Mapping[str, str] = {
     "alloyd.domain.usage.store.list_spent": "what every organization has spent, at the start; rows carry it",
     "alloyd.domain.usage.store.list_budgets": "every organization's budget, at the start; rows carry it",
     "alloyd.domain.usage.store.delete_before": "retention looks at the oldest, whosever",
+    "alloyd.domain.objects.store.find_organization": "whose an id is; no more is told",
     "alloyd.domain.objects.store.find_by_key": "the key is the right to the object, whosever it is",
     "alloyd.domain.objects.store.list_in_backend": "moving objects to the other backend; rows carry their organization",
     "alloyd.domain.objects.store.count_in_backend": "what lies in a backend, for the operator",

@@ -165,6 +165,13 @@ class ObjectService:
                 continue
         raise AlloydError(Code.UNAVAILABLE, "the object is being moved; try again", retry_after_s=1)
 
+    async def open_own(self, principal: Principal, object_id: str) -> ObjectFile:
+        """An object of the caller's organization for reading, by its id. Raises ``not_found``, ``unavailable``."""
+        stored = await self._database.read(lambda conn: store.find_by_id(conn, principal.org_id, object_id))
+        if stored is None:
+            raise no_such_object()
+        return await self.open(stored.key)
+
     async def read_own(self, principal: Principal, key: str, bytes_max: int) -> tuple[str, bytes]:
         """Content type and whole content of an object of the caller's organization.
 
@@ -205,9 +212,15 @@ class ObjectService:
         largest_first = sorted(shares.values(), key=lambda share: (-share.bytes, share.workflow_id))
         return ObjectUsage(sums["input"], sums["output"], files, tuple(largest_first))
 
-    async def list_page(self, org_id: str, before_id: str | None, limit: int) -> list[StoredObject]:
-        """A page of the organization's objects, newest first."""
-        return await self._database.read(lambda conn: store.list_page(conn, org_id, before_id, limit))
+    async def list_page(
+        self, org_id: str, before_id: str | None, limit: int, run_id: str | None = None
+    ) -> list[StoredObject]:
+        """A page of the organization's objects, of one run if it is named, newest first."""
+        return await self._database.read(lambda conn: store.list_page(conn, org_id, before_id, limit, run_id))
+
+    async def find_organization(self, object_id: str) -> str | None:
+        """Whose object it is; None when there is none."""
+        return await self._database.read(lambda conn: store.find_organization(conn, object_id))
 
     async def count_in(self, backend: str) -> tuple[int, int]:
         """Objects and bytes of all organizations that lie in one backend."""

@@ -13,9 +13,11 @@ _SELECT = (
     "origin, backend, place, created_at FROM objects "
 )
 FIND_BY_KEY = _SELECT + "WHERE object_key = ?"
+FIND_BY_ID = _SELECT + "WHERE org_id = ? AND id = ?"
 FIND_BY_ORIGIN = _SELECT + "WHERE org_id = ? AND origin = ?"
 LIST_OF_RUN = _SELECT + "WHERE org_id = ? AND run_id = ? LIMIT ?"
 LIST_PAGE = _SELECT + "WHERE org_id = ? AND id < ? ORDER BY id DESC LIMIT ?"
+LIST_PAGE_OF_RUN = _SELECT + "WHERE org_id = ? AND run_id = ? AND id < ? ORDER BY id DESC LIMIT ?"
 LIST_IN_BACKEND = _SELECT + "WHERE backend = ? AND id > ? ORDER BY id LIMIT ?"
 
 
@@ -77,6 +79,17 @@ def find_by_key(conn: sqlite3.Connection, key: str) -> StoredObject | None:
     return _object(conn.execute(FIND_BY_KEY, (key,)).fetchone())
 
 
+def find_by_id(conn: sqlite3.Connection, org_id: str, object_id: str) -> StoredObject | None:
+    """An organization's object."""
+    return _object(conn.execute(FIND_BY_ID, (org_id, object_id)).fetchone())
+
+
+def find_organization(conn: sqlite3.Connection, object_id: str) -> str | None:
+    """Whose object it is."""
+    row = conn.execute("SELECT org_id FROM objects WHERE id = ?", (object_id,)).fetchone()
+    return None if row is None else row[0]
+
+
 def find_by_origin(conn: sqlite3.Connection, org_id: str, origin: str) -> StoredObject | None:
     """What was made with that idempotency key."""
     return _object(conn.execute(FIND_BY_ORIGIN, (org_id, origin)).fetchone())
@@ -103,9 +116,15 @@ def list_unstarted(conn: sqlite3.Connection, recent_max: int) -> list[tuple[str,
     ).fetchall()
 
 
-def list_page(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[StoredObject]:
-    """The organization's objects, newest first, those with ids below ``before_id``."""
-    rows = conn.execute(LIST_PAGE, (org_id, before_id or "g", limit))  # 'g' sorts after every UUID
+def list_page(
+    conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int, run_id: str | None = None
+) -> list[StoredObject]:
+    """The organization's objects, or one run's, newest first, those with ids below ``before_id``."""
+    before = before_id or "g"  # sorts after every UUID
+    if run_id is None:
+        rows = conn.execute(LIST_PAGE, (org_id, before, limit))
+    else:
+        rows = conn.execute(LIST_PAGE_OF_RUN, (org_id, run_id, before, limit))
     return [StoredObject(*row) for row in rows]
 
 

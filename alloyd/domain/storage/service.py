@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -115,36 +116,55 @@ class StorageService:
     # -- looking -----------------------------------------------------------------------------------------------
 
     async def list_folder(
-        self, principal: Principal, path: str, *, limit: int | None = None, cursor: str | None = None
+        self,
+        principal: Principal,
+        path: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        prefix: str | None = None,
     ) -> Listing:
         """A folder's direct children, folders first, then by name (private contract: Storage, List).
 
-        All of them without ``limit``. Raises ``bad_request`` (``path``, ``limit``, ``cursor``), ``not_found`` for a
-        missing folder and for a file.
+        All of them without ``limit``; those whose names begin with ``prefix``. Raises ``bad_request`` (``path``,
+        ``limit``, ``cursor``), ``not_found`` for a missing folder and for a file.
         """
-        return await self._list(principal, path, limit, cursor, lambda listing: listing)
+        return await self._list(principal, path, limit, cursor, prefix, lambda listing: listing)
 
     async def list_folder_json(
-        self, principal: Principal, path: str, *, limit: int | None = None, cursor: str | None = None
+        self,
+        principal: Principal,
+        path: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        prefix: str | None = None,
     ) -> msgspec.Raw:
         """:meth:`list_folder` as JSON, made on the reader's thread: a folder may have 100,000 children."""
         return await self._list(
-            principal, path, limit, cursor, lambda listing: msgspec.Raw(msgspec.json.encode(listing))
+            principal, path, limit, cursor, prefix, lambda listing: msgspec.Raw(msgspec.json.encode(listing))
         )
 
     async def _list(
-        self, principal: Principal, path: str, limit: int | None, cursor: str | None, shape: Callable[[Listing], T]
+        self,
+        principal: Principal,
+        path: str,
+        limit: int | None,
+        cursor: str | None,
+        prefix: str | None,
+        shape: Callable[[Listing], T],
     ) -> T:
         where = parse_path(path)
         if limit is not None and limit < 1:
             raise bad_request("limit: at least 1", "limit")
-        org_id = principal.org_id
+        org_id, begins = principal.org_id, unicodedata.normalize("NFC", prefix or "")
 
         def find(conn: sqlite3.Connection) -> T:
             folder_id = tree.get_folder_id(conn, org_id, where)
             after = None if cursor is None else decode_cursor(org_id, folder_id, cursor)
             fetch = None if limit is None else limit + 1
-            items = [tree.to_item(where, node) for node in store.list_children(conn, org_id, folder_id, after, fetch)]
+            found = store.list_children(conn, org_id, folder_id, after, fetch, begins)
+            items = [tree.to_item(where, node) for node in found]
             following = None
             if limit is not None and len(items) > limit:
                 items.pop()
@@ -221,6 +241,8 @@ class StorageService:
         path: StoragePath,
         mime_type: str | None,
         once: Once | None = None,
+        *,
+        only_new: bool = False,
     ) -> FileInfo | None:
         """Make what was received the file at ``path``; made or overwritten, in one step, durable on return.
 
@@ -228,8 +250,8 @@ class StorageService:
         made. ``mime_type`` is kept if it is well formed, else guessed from the name. Goes on to
         its end when the caller is cancelled. Emits ``storage_folder.created`` for each folder made, and
         ``storage_file.created`` or ``storage_file.updated``. Raises ``bad_request`` when ``path`` is a folder or
-        leads through a file, ``conflict`` when the key was used otherwise, ``unavailable`` when the disk is full or
-        fails.
+        leads through a file, ``conflict`` when the key was used otherwise or there is a file though ``only_new``,
+        ``unavailable`` when the disk is full or fails.
         """
         if path.is_root:
             raise bad_request("path: the root is a folder", "path")
@@ -238,7 +260,9 @@ class StorageService:
         def swap(tx: Tx, blob: Blob) -> FileInfo | None:
             if idempotency.find_made(tx, org_id, once) is not None:
                 return None
-            info = tree.put_file(tx, org_id, path, blob, kept_type, self._on_garbage, principal.run_id)
+            info = tree.put_file(
+                tx, org_id, path, blob, kept_type, self._on_garbage, principal.run_id, only_new=only_new
+            )
             idempotency.remember_made(tx, org_id, once, str(path))
             return info
 

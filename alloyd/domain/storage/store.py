@@ -18,6 +18,10 @@ FIND_CHILD = _SELECT + "WHERE org_id = ? AND parent_id = ? AND name = ? AND pare
 LIST_CHILDREN = (
     _SELECT + "WHERE org_id = ? AND parent_id = ? AND (is_file, name) > (?, ?) ORDER BY is_file, name LIMIT ?"
 )
+LIST_MATCHING = (
+    _SELECT + "WHERE org_id = ? AND parent_id = ? AND (is_file, name) > (?, ?) AND substr(name, 1, ?) = ? "
+    "ORDER BY is_file, name LIMIT ?"
+)
 FIND_TRASH = "SELECT id, org_id, is_file, size, blob_id FROM storage_nodes WHERE parent_id = 'trash' LIMIT ?"
 LIST_UNUSED = "SELECT org_id, id FROM blobs WHERE unused_at IS NOT NULL ORDER BY unused_at LIMIT ?"
 _BEFORE_ALL = (0, "")  # no name is empty, so this sorts before every child
@@ -45,11 +49,18 @@ def find_chain(conn: sqlite3.Connection, org_id: str, names: Sequence[str]) -> l
 
 
 def list_children(
-    conn: sqlite3.Connection, org_id: str, parent_id: str, after: Position | None, limit: int | None
+    conn: sqlite3.Connection, org_id: str, parent_id: str, after: Position | None, limit: int | None, begins: str = ""
 ) -> Iterator[Node]:
-    """The children of a folder after ``after``, folders first, then by name; all of them without ``limit``."""
+    """The children of a folder after ``after``, folders first, then by name; all of them without ``limit``.
+
+    Only those whose names begin with ``begins``.
+    """
     is_file, name = _BEFORE_ALL if after is None else (int(after.is_file), after.name)
-    rows = conn.execute(LIST_CHILDREN, (org_id, parent_id, is_file, name, -1 if limit is None else limit))
+    start, limit = (org_id, parent_id, is_file, name), -1 if limit is None else limit
+    if begins:
+        rows = conn.execute(LIST_MATCHING, (*start, len(begins), begins, limit))
+    else:
+        rows = conn.execute(LIST_CHILDREN, (*start, limit))
     return map(_node, rows)
 
 

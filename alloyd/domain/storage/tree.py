@@ -64,11 +64,13 @@ def put_file(
     mime_type: str,
     on_garbage: Callable[[], None],
     run_id: str | None = None,
+    *,
+    only_new: bool = False,
 ) -> FileInfo:
     """Let ``blob`` be the content of the file at ``path``, made with its folders if it is not there.
 
     ``run_id``, the run whose step does it, is told with the event: triggers end chains by it. Raises ``bad_request``
-    when ``path`` is a folder or leads through a file.
+    when ``path`` is a folder or leads through a file, ``conflict`` when it is there though it is to be ``only_new``.
     """
     parent_id = _make_folders(tx, org_id, path.parent)
     store.insert_blob(tx, org_id, blob)
@@ -82,6 +84,8 @@ def put_file(
         return info
     if not old.is_file:
         raise bad_request("file: a folder has this name", "file")
+    if only_new:
+        raise conflict("file: a file has this name", "file")
     store.set_content(tx, org_id, old.id, blob, mime_type)
     store.add_usage(tx, org_id, blob.size - old.size, 0)
     if old.blob_id is not None:

@@ -11,6 +11,8 @@ from aiohttp import web
 
 from alloyd.domain.storage.model import Listing
 from alloyd.domain.storage.service import StorageService
+from alloyd.errors import bad_request
+from alloyd.kit.paths import NAME_BYTES_MAX
 from alloyd.wire.download import answer_download
 from alloyd.wire.fields import BelowRoot, FileName, StoragePath
 from alloyd.wire.idempotency import HEADER, read_once, read_once_of
@@ -37,6 +39,9 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     path: StoragePath = "/"
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_LIMIT_MAX)] | None = None
     cursor: str | None = None
+    prefix: Annotated[str, msgspec.Meta(max_length=NAME_BYTES_MAX, description="Only names that begin so.")] | None = (
+        None
+    )
 
 
 class PathQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +98,9 @@ class StorageRoutes:
 
     async def list_folder(self, call: Call) -> msgspec.Raw:
         query: ListQuery = call.query
-        return await self._storage.list_folder_json(call.who, query.path, limit=query.limit, cursor=query.cursor)
+        return await self._storage.list_folder_json(
+            call.who, query.path, limit=query.limit, cursor=query.cursor, prefix=query.prefix
+        )
 
     async def get_meta(self, call: Call) -> Any:
         return (await self._storage.get_file(call.who, call.query.path)).to_meta()
@@ -104,6 +111,7 @@ class StorageRoutes:
 
     async def post_upload(self, call: Call) -> Where:
         check_declared_length(call, self._storage.settings.upload_bytes_max)
+        only_new = _read_only_new(call)
         form = FormReader(call.request, self._read_timeout_s)
         async with self._storage.receive() as reception:
             fields = UploadForm()
@@ -112,7 +120,7 @@ class StorageRoutes:
             if HEADER in call.request.headers:
                 asked = (str(path), fields.mime_type, await reception.sha256())
                 once = read_once_of(call, hashlib.sha256(msgspec.json.encode(asked)).hexdigest())
-            await self._storage.place(call.who, reception, path, fields.mime_type, once)
+            await self._storage.place(call.who, reception, path, fields.mime_type, once, only_new=only_new)
         return Where(str(path))
 
     async def delete_file(self, call: Call) -> Where:
@@ -129,6 +137,14 @@ class StorageRoutes:
     async def post_move(self, call: Call) -> Where:
         body: Move = call.body
         return Where(str(await self._storage.move(call.who, body.source_path, body.dest_path, read_once(call))))
+
+
+def _read_only_new(call: Call) -> bool:
+    """Whether a file that is there already is to stay as it is: `If-None-Match: *`. Raises ``bad_request``."""
+    given = call.request.headers.getall("If-None-Match", [])
+    if given and given != ["*"]:
+        raise bad_request("If-None-Match: only * is known here: store the file if there is none", "If-None-Match")
+    return bool(given)
 
 
 def routes(storage: StorageService, read_timeout_s: float) -> list[Route]:

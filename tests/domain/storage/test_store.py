@@ -34,6 +34,7 @@ def plan_of(conn: sqlite3.Connection, sql: str, count: int) -> str:
     [
         (store.FIND_CHILD, 3, "storage_nodes_by_name (org_id=? AND parent_id=? AND name=?)"),
         (store.LIST_CHILDREN, 5, "storage_nodes_listing (org_id=? AND parent_id=? AND (is_file,name)>(?,?))"),
+        (store.LIST_MATCHING, 7, "storage_nodes_listing (org_id=? AND parent_id=? AND (is_file,name)>(?,?))"),
         (store.FIND_TRASH, 1, "storage_nodes_trash (parent_id=?)"),
         (store.LIST_UNUSED, 1, "blobs_unused"),
     ],

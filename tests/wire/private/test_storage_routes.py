@@ -305,3 +305,22 @@ async def test_fields_of_no_meaning_are_ignored(client: Client, backend: Backend
     body = {"name": "made", "path": "/", "org_id": "another", "overwrite": True}
     assert await client.ask("POST", "/folder", json=body) == (200, {"success": True, "data": {"path": "made"}})
     assert backend.told() == [("storage_folder.created", "made")]
+
+
+async def test_list_by_the_beginning_of_names(client: Client, backend: Backend) -> None:
+    for name in ("ab.txt", "abc", "a%", "b.txt", "\u00e9t\u00e9", "A"):
+        await backend.put(name)
+    await backend.put("ab/inside")
+
+    async def names(prefix: str, more: dict[str, str] | None = None) -> list[str]:
+        found = await client.data("GET", "", params={"prefix": prefix, **(more or {})})
+        return [item["name"] for item in found["items"]]
+
+    assert await names("ab") == ["ab", "ab.txt", "abc"]
+    assert await names("a%") == ["a%"]
+    assert await names("e\u0301") == ["\u00e9t\u00e9"]
+    assert await names("zz") == []
+    assert len(await names("")) == 7
+    page = await client.data("GET", "", params={"prefix": "ab", "limit": "2"})
+    assert [item["name"] for item in page["items"]] == ["ab", "ab.txt"]
+    assert await names("ab", {"limit": "2", "cursor": page["next_cursor"]}) == ["abc"]

@@ -245,3 +245,18 @@ async def test_readers_during_overwrites_see_one_content(client: Client) -> None
     await asyncio.gather(
         *(client.upload("f", b"%d" % (n % 10) * size) for n in range(20)), *(read() for _ in range(40))
     )
+
+
+async def test_only_a_new_file_by_if_none_match(client: Client, backend: Backend) -> None:
+    """What is there stays; a repeat under its idempotency key is told of its own success."""
+    new = {"If-None-Match": "*"}
+    assert (await post(client, file(b"first") + END, **new, **{"Idempotency-Key": "k"}))[0] == 200
+    before = backend.files_on_disk()
+    backend.told()
+    assert (await post(client, file(b"first") + END, **new, **{"Idempotency-Key": "k"}))[0] == 200
+    status, answer = await post(client, file(b"second") + END, **new)
+    assert (status, answer["error"], answer["message"]) == (409, "conflict", "file: a file has this name")
+    status, answer = await post(client, file(b"third") + END, **{"If-None-Match": '"abc"'})
+    assert (status, answer["message"].partition(":")[0]) == (400, "If-None-Match")
+    assert await backend.get("a.txt") == b"first"
+    assert (backend.files_on_disk(), backend.files_in_tmp(), backend.told()) == (before, [], [])
