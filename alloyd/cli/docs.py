@@ -31,6 +31,7 @@ TOPICS: dict[str, tuple[str, str]] = {
     "openai": ("openai.md", "OpenAI's clients: chat, embeddings, models, and teammates as models"),
     "channel": ("channel.md", "talking to an AI teammate from other systems"),
     "teammates": ("teammates.md", "AI teammates: managing them, and talking to them"),
+    "teammates": ("teammates.md", "AI teammates: managing them, and talking to them"),
     "embedded": ("embedded.md", "end users, integrations, releases and installations"),
     "connectors": ("connectors.md", "connectors, credentials, OAuth 2 and the key that seals"),
     "webhooks": ("webhooks.md", "webhooks out and in, their signatures, and e-mail"),
