@@ -78,6 +78,21 @@ DURING_USERS_EVENTS = (
     "wire.before_answer:3",
 )
 
+# A teammate's: its first turn is about to be asked, its tools about to be called, its second turn about to be asked;
+# and while answers and results are there that nothing knows of yet.
+DURING_A_CONVERSATION = (
+    "engine.grown:1",
+    "engine.grown:2",
+    "engine.grown:3",
+    "engine.before_step:2",
+    "engine.after_step:2",
+    "engine.after_step:3",
+    "engine.children_made:1",
+    "engine.child_ended:1",
+    "engine.before_record:3",
+    "engine.after_record:5",
+)
+
 # With schedules that were due while no daemon ran.
 BY_THE_CLOCK = (
     "schedule.before_fire:1",

@@ -21,6 +21,7 @@ from tests.crash.points import (
     AT_THE_FIRST_START,
     BY_THE_CLOCK,
     DURING_A_BACKUP,
+    DURING_A_CONVERSATION,
     DURING_A_DELIVERY,
     DURING_AN_UPLOAD,
     DURING_USERS_EVENTS,
@@ -42,6 +43,7 @@ def test_every_point_is_tried():
             *DURING_A_DELIVERY,
             *DURING_AN_UPLOAD,
             *DURING_USERS_EVENTS,
+            *DURING_A_CONVERSATION,
             *BY_THE_CLOCK,
         )
     }

@@ -58,6 +58,47 @@ async def test_a_tool_is_called_on_demand(given: str, choice: str, arguments: An
     assert (await execute("text", given, tools=tools, tool_choice="auto"))["text"] == given
 
 
+TOOLS = [{"name": "add"}, {"name": "find"}]
+ASKED = {
+    "call add": [("add", {})],
+    'call add {"a": 1}': [("add", {"a": 1})],
+    'call add {"a": 1}\ncall find {"b": {"c": "call x"}}\ncall add': [
+        ("add", {"a": 1}),
+        ("find", {"b": {"c": "call x"}}),
+        ("add", {}),
+    ],
+    "call nothing": [],
+    "call add [1]": [],
+    "call add {broken": [],
+    "call add\nand then stop": [],
+    "please call add": [],
+    "call": [],
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), ASKED.items())
+async def test_tools_are_called_when_the_user_says_so(text: str, wanted: list[Any]) -> None:
+    output = await execute("text", text, tools=TOOLS)
+    calls = output.get("tool_calls", [])
+    assert [(call["name"], call["arguments"]) for call in calls] == wanted
+    assert len({call["id"] for call in calls}) == len(calls)
+    assert output["finish_reason"] == ("tool_calls" if wanted else "stop")
+    assert output["text"] == ("" if wanted else text)
+    assert "tool_calls" not in await execute("text", text, tools=TOOLS, tool_choice="none")
+    assert "tool_calls" not in await execute("text", text)
+
+
+async def test_what_tools_say_is_said_back_and_never_taken_for_a_call() -> None:
+    calls = [{"id": str(n), "name": "add", "arguments": {}} for n in (1, 2)]
+    results = [
+        {"role": "tool", "tool_call_id": "1", "content": "call add"},
+        {"role": "tool", "tool_call_id": "2", "content": "two"},
+    ]
+    said = [{"role": "user", "content": "call add"}, {"role": "assistant", "tool_calls": calls}, *results]
+    output = await execute("text", {"messages": said}, tools=TOOLS)
+    assert output == {"text": "call add\ntwo", "finish_reason": "stop"}
+
+
 async def test_vectors_have_length_one_and_tell_texts_apart() -> None:
     output = await execute("embedding", ["a", "b", "a"], dimensions=16)
     first, other, again = output["embeddings"]
