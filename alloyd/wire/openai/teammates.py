@@ -88,6 +88,7 @@ class TeammateModels:
         self, call: Call, body: ChatBody, teammate: Teammate, message: Message
     ) -> web.StreamResponse | None:
         def framer(streamed: Streamed) -> Frame:
+            call.add_header(_DO_NOT_REPEAT, "false", with_errors=True)  # now it is said
             chunks = Chunks(
                 lambda: body.model,
                 lambda finished: usage_of(finished.used, streamed.cost_micro_usd),
@@ -96,7 +97,6 @@ class TeammateModels:
             )
             return lambda item: chunks.frame(_in_its_words(item) if isinstance(item, Finished) else item)
 
-        call.add_header(_DO_NOT_REPEAT, "false", with_errors=True)
         return await stream_reply(call, self._teammates, self._streams, teammate.id, message, read_once(call), framer)
 
     def _now_s(self) -> int:

@@ -148,8 +148,13 @@ async def test_a_failure_is_not_to_be_repeated(scene: Scene) -> None:
     assert caught.value.response.headers["X-Should-Retry"] == "false"
     assert caught.value.response.headers["X-Alloyd-Run-Id"]
     assert len(scene.vendor.seen) == 1
-    stream = await client.chat.completions.create(model="echo", messages=HI, stream=True)
-    await stream.close()
+    with pytest.raises(openai.InternalServerError) as caught:
+        await client.chat.completions.create(model=ada, messages=HI, stream=True)
+    assert caught.value.response.headers["X-Should-Retry"] == "false"
+    viewer = await scene.client("acme viewer")
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        await viewer.chat.completions.create(model=ada, messages=HI, stream=True)
+    assert "X-Should-Retry" not in refused.value.response.headers
 
 
 async def test_one_scope_does_not_open_the_other(scene: Scene) -> None:
