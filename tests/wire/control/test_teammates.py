@@ -81,6 +81,7 @@ async def test_create_shows_all_of_it(served: Served) -> None:
         "created_by": made["created_by"],
         "created_at": rfc3339(served.clock.now_ms()),
         "updated_at": rfc3339(served.clock.now_ms()),
+        "last_message_at": None,
     }
     _status, envelope, _headers = await served.ask("GET", f"{STEM}/{made['id']}")
     assert envelope["data"] == made
