@@ -129,7 +129,9 @@ export async function readError(response) {
   let told = {};
   try {
     const body = await response.json();
-    told = typeof body.error === "object" && body.error ? body.error : { code: body.error, message: body.message, details: body.details };
+    // Storage and triggers name the field in the message only: "new_name: there is …".
+    const field = /^([a-z_]+): /.exec(body.message)?.[1];
+    told = typeof body.error === "object" && body.error ? body.error : { code: body.error, message: body.message, details: body.details ?? (field ? { field } : null) };
   } catch {
     told = { code: "internal", message: `The server answered ${response.status}.` };
   }

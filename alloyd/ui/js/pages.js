@@ -14,6 +14,18 @@ export const PAGES = [
   page("/", "Overview", () => import("./pages/overview.js"), { section: "", icon: "gauge" }),
   page("/events", "Live events", () => import("./pages/events.js"), { section: "", icon: "pulse", needs: "event.read" }),
 
+  page("/workflows", "Workflows", () => import("./pages/workflows.js"), { section: "Automation", icon: "flow", needs: "workflow.read" }),
+  page("/workflows/new", "New workflow", () => import("./pages/workflow-edit.js"), { under: "/workflows" }),
+  page("/workflows/:id", "Workflow", () => import("./pages/workflow.js"), { under: "/workflows" }),
+  page("/workflows/:id/edit", "Edit a workflow", () => import("./pages/workflow-edit.js"), { under: "/workflows" }),
+  page("/runs", "Runs", () => import("./pages/runs.js"), { section: "Automation", icon: "play", needs: "run.read" }),
+  page("/runs/:id", "Run", () => import("./pages/run.js"), { under: "/runs" }),
+  page("/schedules", "Schedules", () => import("./pages/schedules.js"), { section: "Automation", icon: "clock", needs: "schedule.read" }),
+  page("/dead-letters", "Dead letters", () => import("./pages/dead-letters.js"), { section: "Automation", icon: "inbox", needs: "dead_letter.read" }),
+
+  page("/storage", "Storage", () => import("./pages/storage.js"), { section: "Data", icon: "folder", needs: "storage.read" }),
+  page("/storage/:path*", "Storage", () => import("./pages/storage.js"), { under: "/storage" }),
+
   page("/api-keys", "API keys", () => import("./pages/api-keys.js"), { section: "Access", icon: "key", needs: "api_key.read" }),
   page("/members", "Members", () => import("./pages/members.js"), { section: "Access", icon: "people", needs: "member.read" }),
   page("/audit", "Audit trail", () => import("./pages/audit.js"), { section: "Access", icon: "shield", needs: "audit.read" }),
