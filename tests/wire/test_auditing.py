@@ -218,5 +218,5 @@ async def test_no_secret_is_ever_in_a_row(served: Served) -> None:
     await served.ask("GET", f"/events/stream?ticket={canary}", key=None)
     await served.app.audit.write_refusals()
     text = repr(await rows(served))
-    for secret in (canary, PASSWORD, raw, raw.rpartition("_")[2], token, made["key"]):
+    for secret in (canary, PASSWORD, raw, raw[-43:], token, made["key"]):
         assert secret not in text
