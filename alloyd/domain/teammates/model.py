@@ -27,6 +27,7 @@ TEMPERATURE_MAX: Final = 2.0
 PER_ORG_MAX: Final = 1000
 MESSAGE_BYTES_MAX: Final = 1024 * 1024  # text, context and history together (contract: teammates)
 HISTORY_MESSAGES_MAX: Final = 1000  # that a caller may give
+EXCERPT_CHARS_MAX: Final = 120  # of what a conversation began with
 TRIGGER_KIND: Final = "teammate"
 
 
@@ -65,7 +66,10 @@ class StorageRights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Teammate(msgspec.Struct, frozen=True):
-    """An organization's AI worker; times are ms since the epoch. ``workflow_id`` is what a message to it runs."""
+    """An organization's AI worker; times are ms since the epoch. ``workflow_id`` is what a message to it runs.
+
+    ``talked_at``: when a conversation with it went on, of those that are kept.
+    """
 
     id: str
     org_id: str
@@ -84,6 +88,7 @@ class Teammate(msgspec.Struct, frozen=True):
     created_by: str
     created_at: int
     updated_at: int
+    talked_at: int | None = None
 
 
 class NewTeammate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,7 +181,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """A conversation with a teammate; times are ms since the epoch. ``messages``: how many are kept."""
+    """A conversation with a teammate; times are ms since the epoch. ``messages``: how many are kept, ``excerpt``: how
+    the oldest of those begins, None while there is none."""
 
     id: str
     org_id: str
@@ -185,6 +191,7 @@ class Conversation(msgspec.Struct, frozen=True):
     created_at: int
     updated_at: int
     messages: int
+    excerpt: str | None = None
 
 
 class ConversationMessage(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from alloyd.db.tx import Tx
 from alloyd.domain.teammates.model import (
+    EXCERPT_CHARS_MAX,
     Channel,
     Conversation,
     ConversationMessage,
@@ -87,7 +88,9 @@ def delete_some(tx: Tx, org_id: str, teammate_id: str, rows_max: int) -> bool:
 
 _COLUMNS = (
     "SELECT id, org_id, name, role, instructions, provider, model, tier, temperature, tools, read_folders, "
-    "write_folders, channel, max_turns, workflow_id, created_by, created_at, updated_at FROM teammates "
+    "write_folders, channel, max_turns, workflow_id, created_by, created_at, updated_at, "
+    "(SELECT max(updated_at) FROM conversations WHERE org_id = teammates.org_id AND teammate_id = teammates.id) "
+    "FROM teammates "
 )
 FIND = _COLUMNS + "WHERE org_id = ? AND id = ? AND deleted_at IS NULL"
 FIND_BY_NAME = _COLUMNS + "WHERE org_id = ? AND name = ? AND deleted_at IS NULL"
@@ -168,13 +171,20 @@ def find_least_used(tx: Tx, org_id: str, teammate_id: str) -> str | None:
     return None if row is None else row[0]
 
 
+_CONVERSATIONS = (
+    "SELECT id, org_id, teammate_id, created_by, created_at, updated_at, kept, "
+    "(SELECT substr(text, 1, ?1) FROM conversation_messages WHERE org_id = conversations.org_id "
+    "AND conversation_id = conversations.id ORDER BY number LIMIT 1) FROM conversations "
+)
+FIND_CONVERSATION = _CONVERSATIONS + "WHERE org_id = ?2 AND teammate_id = ?3 AND id = ?4"
+LIST_CONVERSATIONS = (
+    _CONVERSATIONS + "WHERE org_id = ?2 AND teammate_id = ?3 AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5"
+)
+
+
 def find_conversation(conn: sqlite3.Connection, org_id: str, teammate_id: str, id_: str) -> Conversation | None:
     """The teammate's conversation of that id."""
-    row = conn.execute(
-        "SELECT id, org_id, teammate_id, created_by, created_at, updated_at, kept FROM conversations "
-        "WHERE org_id = ? AND teammate_id = ? AND id = ?",
-        (org_id, teammate_id, id_),
-    ).fetchone()
+    row = conn.execute(FIND_CONVERSATION, (EXCERPT_CHARS_MAX, org_id, teammate_id, id_)).fetchone()
     return None if row is None else Conversation(*row)
 
 
@@ -182,11 +192,7 @@ def list_conversations(
     conn: sqlite3.Connection, org_id: str, teammate_id: str, before_id: str | None, limit: int
 ) -> list[Conversation]:
     """A teammate's conversations, newest first, those with ids below ``before_id``."""
-    rows = conn.execute(
-        "SELECT id, org_id, teammate_id, created_by, created_at, updated_at, kept FROM conversations "
-        "WHERE org_id = ?1 AND teammate_id = ?2 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
-        (org_id, teammate_id, before_id, limit),
-    )
+    rows = conn.execute(LIST_CONVERSATIONS, (EXCERPT_CHARS_MAX, org_id, teammate_id, before_id, limit))
     return [Conversation(*row) for row in rows]
 
 

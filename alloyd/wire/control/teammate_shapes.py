@@ -94,7 +94,7 @@ class TeammateQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class TeammateJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A teammate. `workflow_id` is what a message to it runs."""
+    """A teammate. `workflow_id` is what a message to it runs, `last_message_at` when a conversation with it went on."""
 
     id: str
     organization_id: str
@@ -113,6 +113,7 @@ class TeammateJson(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: str
     updated_at: str
+    last_message_at: str | None
 
 
 class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,11 +138,12 @@ class ReplyJson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversationJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation; `messages_count` is how many messages of it are kept."""
+    """A conversation; `messages_count` is how many messages of it are kept, `excerpt` how the oldest one begins."""
 
     id: str
     teammate_id: str
     messages_count: int
+    excerpt: str | None
     created_by: str
     created_at: str
     updated_at: str
@@ -236,6 +238,7 @@ def teammate_json(one: Teammate) -> TeammateJson:
         created_by=one.created_by,
         created_at=rfc3339(one.created_at),
         updated_at=rfc3339(one.updated_at),
+        last_message_at=None if one.talked_at is None else rfc3339(one.talked_at),
     )
 
 
@@ -253,6 +256,7 @@ def conversation_members(one: Conversation) -> dict[str, Any]:
         "id": one.id,
         "teammate_id": one.teammate_id,
         "messages_count": one.messages,
+        "excerpt": one.excerpt,
         "created_by": one.created_by,
         "created_at": rfc3339(one.created_at),
         "updated_at": rfc3339(one.updated_at),

@@ -336,9 +336,10 @@ async def test_conversations_page_and_are_forgotten(served: Served) -> None:
         await served.data("POST", f"{path}/messages", {"message": f"m{number}", "conversation_id": first})
     second = (await served.data("POST", f"{path}/messages", {"message": "other"}))["conversation_id"]
     _status, envelope, _headers = await served.ask("GET", f"{path}/conversations?limit=1")
-    assert [(one["id"], one["messages_count"]) for one in envelope["data"]] == [(second, 2)]
     rest = await served.data("GET", envelope["links"]["next"].removeprefix("/v1"))
-    assert [(one["id"], one["messages_count"]) for one in rest] == [(first, 6)]
+    shown = [[(one["id"], one["messages_count"], one["excerpt"]) for one in page] for page in (envelope["data"], rest)]
+    assert shown == [[(second, 2, "other")], [(first, 6, "m1")]]
+    assert (await served.data("GET", path))["last_message_at"] == rfc3339(served.clock.now_ms())
 
     texts: list[str] = []
     page = f"{path}/conversations/{first}?limit=4"
