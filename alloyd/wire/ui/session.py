@@ -1,4 +1,4 @@
-"""`/ui/session` and `/ui/setup`: the page's session, and the first user of an installation."""
+"""`/ui/session`, `/ui/password` and `/ui/setup`: the page's session, and the first user of an installation."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ class SetUpBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return "SetUpBody()"
 
 
-class RenewBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """In which of the user's organizations the session acts from now on; with none, it only lasts longer."""
-
-    organization_id: str | None = None
-
-
-class ChangePasswordBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PasswordBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The user's password as it is, and as it shall be."""
 
     current_password: Password
     new_password: Password
 
     def __repr__(self) -> str:
-        return "ChangePasswordBody()"
+        return "PasswordBody()"
+
+
+class RenewBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In which of the user's organizations the session acts from now on; with none, it only lasts longer."""
+
+    organization_id: str | None = None
 
 
 class SignOutQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,9 +166,9 @@ class PageSessions:
         issued = await self._sessions.renew(call.who, read_cookie(call.request) or "", body.organization_id)
         return await self._begin(call, issued)
 
-    async def patch_password(self, call: Call) -> SessionJson:
-        """`PATCH /ui/session/password`."""
-        body: ChangePasswordBody = call.body
+    async def change_password(self, call: Call) -> SessionJson:
+        """`PATCH /ui/password`: all else that the user is signed in with ends, this session goes on."""
+        body: PasswordBody = call.body
         token, address = read_cookie(call.request) or "", caller_address(call.request)
         issued = await self._sessions.change_password(
             call.who, token, body.current_password, body.new_password, address, Use.PAGE
@@ -253,11 +253,11 @@ def routes(page: PageSessions) -> list[Route]:
         ),
         Route(
             "PATCH",
-            "/session/password",
-            page.patch_password,
+            "/password",
+            page.change_password,
             SIGNED_IN,
-            "Change the user's own password: all other sessions end at once, this one goes on",
-            body=ChangePasswordBody,
+            "Change the user's own password",
+            body=PasswordBody,
             output=SessionJson,
             statuses=(403, 409, 429),
             audit_as="user.change_password",

@@ -26,11 +26,11 @@ async def _sign_out(kitchen: Kitchen) -> Order:
 
 async def _change_password(kitchen: Kitchen) -> Order:
     body = {"current_password": PASSWORD, "new_password": f"{PASSWORD} indeed"}
-    return replace(await _sign_out(kitchen), path="/ui/session/password", body=body)
+    return replace(await _sign_out(kitchen), path="/ui/password", body=body)
 
 
 RECIPES: dict[str, Recipe] = {
     "POST /ui/session": _sign_in,
-    "PATCH /ui/session/password": _change_password,
+    "PATCH /ui/password": _change_password,
     "DELETE /ui/session": _sign_out,
 }

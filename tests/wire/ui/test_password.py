@@ -29,12 +29,12 @@ async def test_change_keeps_this_session_and_ends_the_others(tmp_path: Path) -> 
 
         mine, other = await session(), await session()
         wrong = {"current_password": "wrong", "new_password": NEW}
-        status, refused, cookie = await _ask(served, "PATCH", "/ui/session/password", mine, wrong)
+        status, refused, cookie = await _ask(served, "PATCH", "/ui/password", mine, wrong)
         assert (status, cookie) == (403, "")
         assert "current_password" in str(refused)
         right = {**wrong, "current_password": PASSWORD}
         assert (await _ask(served, "PATCH", "/ui/v1/me/password", mine, right))[0] == 404  # its answer is a token
-        status, _session, cookie = await _ask(served, "PATCH", "/ui/session/password", mine, right)
+        status, _session, cookie = await _ask(served, "PATCH", "/ui/password", mine, right)
         assert status == 200
         renewed = cookie.partition("=")[2].partition(";")[0]
         for token, expected in ((mine, 401), (other, 401), (renewed, 200)):
