@@ -33,7 +33,7 @@ export default function show({ query, signal }) {
       created_from: wanted.hours && new Date(Date.now() - Number(wanted.hours) * HOUR_MS).toISOString(),
       ...(parent ? { parent_run_id: parent } : { top_level: wanted.all !== "1" }),
     }),
-    filters: h("div", { class: "row filter-fields" }, fields.map((field) => field.node)),
+    filters: h("div", { class: "filters" }, fields.map((field) => field.node)),
     onState: (now) => put(state, badge(now)),
     empty: { icon: "play", title: "No runs here", text: "Start a workflow, or choose other filters." },
   });

@@ -2,7 +2,8 @@
 // Pure: boxes and points, no elements.
 
 export const BOX = { width: 216, height: 56 };
-const GAP = { x: 28, y: 52 };
+const PORTS_HEIGHT = 16;
+const GAP = { x: 28, y: 52, tight: 12 };
 const INSIDE = { x: 14, top: 62, bottom: 14 };
 const GHOST_WIDTH = 12;
 const SWEEPS = 8;
@@ -11,7 +12,7 @@ const SHIFTS = 6;
 /**
  * @param {{id: string, within: ?string}[]} nodes so that what comes before stands before
  * @param {{source: string, target: string, port: ?string, hidden?: boolean}[]} edges `hidden` ones only keep order
- * @returns {{width: number, height: number, boxes: Map<string, {x, y, width, height, layer, depth}>, lines: {edge, points: {x, y}[]}[]}}
+ * @returns {{width: number, height: number, boxes: Map<string, {x, y, width, height, holds, depth}>, lines: {edge, depth, points: {x, y}[]}[]}}
  *   boxes by id; a step with others inside is as large as they need
  */
 export function layOut(nodes, edges) {
@@ -33,22 +34,25 @@ function place(scope, nodes, edges, boxes, lines, depth) {
       inner.set(node.id, { ...part, size: place(node.id, nodes, edges, part.boxes, part.lines, depth + 1) });
     }
   }
+  const named = new Set(here.filter((node) => node.ports?.length).map((node) => node.id));
   const sizeOf = (id) => {
     const part = inner.get(id);
-    return part ? { width: Math.max(BOX.width, part.size.width + 2 * INSIDE.x), height: INSIDE.top + part.size.height + INSIDE.bottom } : BOX;
+    const height = part ? INSIDE.top + part.size.height + INSIDE.bottom : BOX.height;
+    return { width: part ? Math.max(BOX.width, part.size.width + 2 * INSIDE.x) : BOX.width, height: height + (named.has(id) ? PORTS_HEIGHT : 0) };
   };
   const layers = layered(here, own);
   order(layers);
-  const size = measure(layers, sizeOf);
+  const tight = own.length > 0 && own.every((edge) => edge.hidden);
+  const size = measure(layers, sizeOf, tight ? GAP.tight : GAP.y);
   for (const cell of layers.flat()) {
     if (!cell.ghost) {
-      boxes.set(cell.id, { x: cell.x, y: cell.y, ...sizeOf(cell.id), layer: cell.layer, depth });
+      boxes.set(cell.id, { x: cell.x, y: cell.y, ...sizeOf(cell.id), holds: inner.has(cell.id), depth });
       adopt(inner.get(cell.id), cell, boxes, lines);
     }
   }
   for (const edge of own) {
     if (!edge.hidden) {
-      lines.push({ edge, points: wayOf(edge, layers, boxes) });
+      lines.push({ edge, depth, points: wayOf(edge, layers, boxes) });
     }
   }
   return size;
@@ -64,8 +68,8 @@ function adopt(part, cell, boxes, lines) {
   for (const [id, box] of part.boxes) {
     boxes.set(id, { ...box, x: box.x + left, y: box.y + top });
   }
-  for (const { edge, points } of part.lines) {
-    lines.push({ edge, points: points.map(({ x, y }) => ({ x: x + left, y: y + top })) });
+  for (const { edge, depth, points } of part.lines) {
+    lines.push({ edge, depth, points: points.map(({ x, y }) => ({ x: x + left, y: y + top })) });
   }
 }
 
@@ -124,7 +128,7 @@ function order(layers) {
 }
 
 /** Coordinates: rows below each other, within a row as near to the neighbours' middle as the others allow. */
-function measure(layers, sizeOf) {
+function measure(layers, sizeOf, gap) {
   let y = 0;
   for (const layer of layers) {
     let x = 0;
@@ -138,7 +142,7 @@ function measure(layers, sizeOf) {
     for (const cell of layer) {
       cell.rowHeight = tallest;
     }
-    y += tallest + GAP.y;
+    y += tallest + gap;
   }
   for (let shift = 0; shift < SHIFTS; shift += 1) {
     for (const layer of shift % 2 === 0 ? layers : [...layers].reverse()) {
@@ -150,7 +154,7 @@ function measure(layers, sizeOf) {
     cell.x -= left;
   }
   const width = Math.max(0, ...layers.flat().map((cell) => cell.x + cell.width));
-  return { width, height: Math.max(0, y - GAP.y) };
+  return { width, height: Math.max(0, y - gap) };
 }
 
 const middle = (cell) => cell.x + cell.width / 2;

@@ -77,8 +77,7 @@ function draw(view) {
   view.cells.clear();
   view.size = { width: view.laid.width + 2 * MARGIN, height: view.laid.height + 2 * MARGIN };
   view.svg = s("svg", { class: "graph-drawing", viewBox: `${-MARGIN} ${-MARGIN} ${view.size.width} ${view.size.height}`, role: "group", "aria-label": `${view.label}: ${nodes.length} steps; arrow keys go from one to the other` },
-    s("g", { class: "graph-lines", "aria-hidden": "true" }, view.laid.lines.map(lineOf)),
-    nodes.map((node) => nodeOf(view, node)));
+    levelsOf(view, nodes));
   put(view.place, view.svg);
   put(view.words, nodes.map((node) => wordsOf(view, node, edges)));
   if (view.zoom === null) {
@@ -91,8 +90,18 @@ function draw(view) {
   view.cells.get(focused)?.cell.focus();
 }
 
-/** A smooth line, with the name of its way where it leaves. */
-function lineOf({ edge, points }) {
+/** What stands within a step is drawn after it: lines and nodes level by level. */
+function levelsOf(view, nodes) {
+  const { boxes, lines } = view.laid;
+  const depths = [...new Set([...boxes.values()].map((box) => box.depth))].sort((a, b) => a - b);
+  return depths.map((depth) => [
+    s("g", { "aria-hidden": "true" }, lines.filter((line) => line.depth === depth).map(lineOf)),
+    nodes.filter((node) => boxes.get(node.id).depth === depth).map((node) => nodeOf(view, node)),
+  ]);
+}
+
+/** A smooth line. */
+function lineOf({ points }) {
   let path = `M${round(points[0].x)} ${round(points[0].y)}`;
   for (let index = 1; index < points.length; index += 1) {
     const from = points[index - 1];
@@ -103,8 +112,7 @@ function lineOf({ edge, points }) {
   const end = points.at(-1);
   return s("g", { class: "graph-line" },
     s("path", { d: path }),
-    s("path", { class: "tip", d: `M${round(end.x - 4)} ${round(end.y - 7)}L${round(end.x)} ${round(end.y)}L${round(end.x + 4)} ${round(end.y - 7)}Z` }),
-    edge.port && s("text", { class: "port", x: round(points[0].x + 6), y: round(points[0].y + 15) }, edge.port));
+    s("path", { class: "tip", d: `M${round(end.x - 4)} ${round(end.y - 7)}L${round(end.x)} ${round(end.y)}L${round(end.x + 4)} ${round(end.y - 7)}Z` }));
 }
 
 const round = (value) => Math.round(value * 10) / 10;
@@ -112,11 +120,10 @@ const short = (text, chars) => (text.length > chars ? `${text.slice(0, chars - 1
 
 function nodeOf(view, node) {
   const box = view.laid.boxes.get(node.id);
-  const holds = box.height > BOX.height;
   const sign = s("use", { width: 14, height: 14, x: box.width - 29, y: 21 });
   const title = view.names.get(node.id) ?? node.key;
   const cell = s("g", {
-    class: ["graph-node", holds && "holds", node.grown && "grown"], transform: `translate(${round(box.x)} ${round(box.y)})`, tabindex: "-1",
+    class: ["graph-node", box.holds && "holds", node.grown && "grown"], transform: `translate(${round(box.x)} ${round(box.y)})`, tabindex: "-1",
     role: view.onOpen ? "button" : "img", data: { id: node.id },
     on: { click: () => view.onOpen?.(node.id), focus: () => select(view, node.id) },
   },
@@ -125,6 +132,10 @@ function nodeOf(view, node) {
     s("rect", { class: "stripe", width: 4, height: box.height - 16, x: 0, y: 8, rx: 2 }),
     s("text", { class: "name", x: 16, y: 24 }, short(title, TEXT_CHARS)),
     s("text", { class: "does", x: 16, y: 42 }, short(`${node.operation}${node.conditional ? " · if" : ""}`, SMALL_CHARS)),
+    (node.ports ?? []).map((port, index) => {
+      const x = round((box.width * (index + 1)) / (node.ports.length + 1));
+      return [s("circle", { class: "dot", cx: x, cy: box.height, r: 3 }), s("text", { class: "port", x, y: box.height - 8, "text-anchor": "middle" }, short(port, 16))];
+    }),
     s("g", { class: "sign" }, s("circle", { cx: box.width - 22, cy: 28, r: 11 }), sign));
   view.cells.set(node.id, { cell, sign, box, node, title });
   return cell;
