@@ -16,7 +16,7 @@ async function begin() {
   try {
     await load();
   } catch (error) {
-    put(app, failure(error, () => location.reload()));
+    put(app, failure(error, () => location.reload(), { whole: true }));
     return;
   }
   whenSessionIsLost(forget);

@@ -9,7 +9,7 @@ const HARMLESS_URL = /^(?:https?:|mailto:|blob:|data:image\/(?:png|jpeg|gif|webp
  * An element.
  * @param {string} tag
  * @param {Object} [props] attributes; besides: `on: {click: fn}`, `data: {name: text}`, `vars: {"--x": text}`, `class` as
- *   text or a list. null, undefined and false leave an attribute out, true sets it without a value.
+ *   text or a list. null, undefined and false leave an attribute out, true sets it without a value (aria-*: "true").
  * @param {...(Node|string|number|Array|null|undefined|false)} children
  */
 export function h(tag, props, ...children) {
@@ -52,7 +52,7 @@ function set(node, name, value) {
   } else if (URLS.has(name) && !HARMLESS_URL.test(String(value).trim())) {
     node.setAttribute(name, "#");
   } else {
-    node.setAttribute(name, value === true ? "" : String(value));
+    node.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : String(value));
   }
 }
 

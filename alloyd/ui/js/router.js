@@ -81,7 +81,7 @@ export async function render() {
   const place = onPage(found?.page ?? null);
   title(found?.page.title ?? "Not found");
   if (!found) {
-    put(place, failure({ status: 404, message: "There is no such page." }));
+    put(place, failure({ status: 404, message: "There is no such page." }, null, { whole: true }));
     return;
   }
   const first = shown === null;
@@ -100,7 +100,7 @@ export async function render() {
     }
   } catch (error) {
     if (!signal.aborted && !isAbort(error)) {
-      put(place, failure(error, render));
+      put(place, failure(error, render, { whole: true }));
     }
   }
 }

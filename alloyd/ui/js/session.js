@@ -61,6 +61,11 @@ export async function switchTo(organizationId) {
   return become(next);
 }
 
+/** Another password; whatever else the user is signed in with ends. */
+export async function changePassword(current, next) {
+  return become(await own.patch("/password", { current_password: current, new_password: next }));
+}
+
 /** End this session, or with `everywhere` whatever the user is signed in with. */
 export async function signOut({ everywhere = false } = {}) {
   try {

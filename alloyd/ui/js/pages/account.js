@@ -6,7 +6,7 @@ import { badge, button, facts, pageHead, panel, tag } from "../parts/basics.js";
 import { confirm, formDialog } from "../parts/dialog.js";
 import { toast } from "../parts/toast.js";
 import { render } from "../router.js";
-import { load, organization, session, signOut, switchTo } from "../session.js";
+import { changePassword, load, organization, session, signOut, switchTo } from "../session.js";
 
 export default function show() {
   const { email, display_name: name, platform_admin: admin } = session();
@@ -68,6 +68,29 @@ function signedIn() {
     act: () => signOut({ everywhere: true }),
   }) });
   return panel({ title: "Signed in", body: h("div", { class: "stack" },
-    h("p", { class: "soft" }, "A session ends when the page was not used for a while, when your password changes, and when you sign out."),
-    h("div", { class: "row" }, button("Sign out", { icon: "exit", onClick: () => signOut() }), everywhere)) });
+    h("p", { class: "soft" }, "A session ends when the page was not used for a while, when your password changes elsewhere, and when you sign out."),
+    h("div", { class: "row" }, button("Change password…", { icon: "key", onClick: newPassword }), button("Sign out", { icon: "exit", onClick: () => signOut() }), everywhere)) });
+}
+
+async function newPassword() {
+  const changed = await formDialog({
+    title: "Change your password",
+    label: "Change it",
+    before: [h("p", null, "Other browsers and tokens that you are signed in with end at once.")],
+    fields: [
+      { name: "current_password", label: "Your password now", type: "password", required: true, autocomplete: "current-password" },
+      { name: "new_password", label: "New password", type: "password", required: true, autocomplete: "new-password" },
+      { name: "again", label: "New password, once more", type: "password", required: true, autocomplete: "new-password" },
+    ],
+    submit: async ({ current_password: current, new_password: next, again }) => {
+      if (next !== again) {
+        throw Object.assign(new Error("again: not the same as above"), { field: "again" });
+      }
+      await changePassword(current, next);
+    },
+  });
+  if (changed) {
+    toast("Your password is changed.");
+    render();
+  }
 }

@@ -105,7 +105,7 @@ export function figure(name, value = "–", note = "") {
 
 /** What stands where nothing is yet. */
 export function empty({ icon: name = "inbox", title, text, actions = [] }) {
-  return h("div", { class: "empty" }, icon(name), h("h3", null, title), text && h("p", null, text), actions.some(Boolean) && h("div", { class: "row" }, actions));
+  return h("div", { class: "empty" }, icon(name), h("p", { class: "title" }, title), text && h("p", null, text), actions.some(Boolean) && h("div", { class: "row" }, actions));
 }
 
 /** What stands where something is on its way. */
@@ -113,12 +113,12 @@ export function waiting(label = "Loading") {
   return h("div", { class: "waiting", role: "status" }, h("span", null), h("span", null), h("span", null), h("p", { class: "only-heard" }, label));
 }
 
-/** What stands where something could not be had; `again()` tries once more. */
-export function failure(error, again) {
+/** What stands where something could not be had; `again()` tries once more. `whole`: it stands for a whole page. */
+export function failure(error, again, { whole = false } = {}) {
   const gone = error.status === 404;
   return h("div", { class: "empty", role: "alert" },
     icon(gone ? "search" : "error"),
-    h("h3", null, gone ? "Not found" : error.status === 403 ? "Not allowed" : "This could not be loaded"),
+    h(whole ? "h1" : "p", { class: "title" }, gone ? "Not found" : error.status === 403 ? "Not allowed" : "This could not be loaded"),
     h("p", null, error.message),
     error.requestId && !gone && h("p", { class: "small" }, "Request ", h("code", null, error.requestId)),
     again && !gone && h("div", { class: "row" }, button("Try again", { icon: "refresh", onClick: again })));
