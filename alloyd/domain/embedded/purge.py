@@ -95,6 +95,11 @@ class EndUserPurge:
         await self._database.write(ask)
         return await future
 
+    async def list_page(self, principal: Principal, before_id: str | None, limit: int) -> list[tuple[str, int]]:
+        """A page of the organization's purges that are not done: end users' ids, the newest user first, and when each
+        was asked for in ms since the epoch."""
+        return await self._database.read(lambda conn: store.list_purges_of(conn, principal.org_id, before_id, limit))
+
     def end_of_end_user(self, tx: Tx, org_id: str, end_user_id: str) -> None:
         """In the transaction that deletes an end user: all of this user's runs are purged, soon after the commit, also
         what is started by their events meanwhile."""

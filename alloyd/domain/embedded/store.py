@@ -32,6 +32,16 @@ def list_purges(conn: sqlite3.Connection) -> list[Purge]:
     return [Purge(*row) for row in rows]
 
 
+def list_purges_of(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[tuple[str, int]]:
+    """Of an organization: whose purges are under way, with ids below ``before_id``, and when each was asked for."""
+    rows = conn.execute(
+        "SELECT end_user_id, asked_at FROM end_user_purges "
+        "WHERE org_id = ?1 AND (?2 IS NULL OR end_user_id < ?2) ORDER BY end_user_id DESC LIMIT ?3",
+        (org_id, before_id, limit),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 def delete_purge(tx: Tx, purge: Purge) -> bool:
     """It is done; False when it was asked for again meanwhile, and has to reach further."""
     done = tx.execute(

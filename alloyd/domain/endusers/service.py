@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import UNSET, UnsetType
 
@@ -98,18 +98,28 @@ class EndUserService:
         return await self._database.read(lambda conn: store.find_org_id(conn, user_id))
 
     async def list_page(
-        self, principal: Principal, before_id: str | None, limit: int, username: str | None = None
+        self,
+        principal: Principal,
+        before_id: str | None,
+        limit: int,
+        username: str | None = None,
+        part: str | None = None,
     ) -> list[EndUser]:
-        """A page of the organization's end users, newest first; with ``username`` only the one of that name."""
+        """A page of the organization's end users, newest first; with ``username`` only the one of that name, with
+        ``part`` only those in whose username or full name it is."""
         org_id = principal.org_id
 
         def read(conn: sqlite3.Connection) -> list[EndUser]:
             if username is None:
-                return store.list_before(conn, org_id, before_id, limit)
+                return store.list_before(conn, org_id, before_id, limit, part)
             user = None if is_end_user_id(username) else find_end_user(conn, org_id, username)
             return [] if user is None or before_id is not None else [user]
 
         return await self._database.read(read)
+
+    async def find_usernames(self, principal: Principal, user_ids: Sequence[str]) -> dict[str, str]:
+        """The usernames of the organization's end users by their ids, without those who are deleted."""
+        return await self._database.read(lambda conn: store.list_usernames(conn, principal.org_id, user_ids))
 
     async def list_numbered_page(self, principal: Principal, page: int, limit: int) -> list[EndUser]:
         """:meth:`list_page` for callers who count pages, from 0."""

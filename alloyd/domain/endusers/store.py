@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+
+import msgspec
 
 from alloyd.db.tx import Tx
 from alloyd.domain.endusers.model import EndUser
@@ -60,14 +63,29 @@ def find_org_id(conn: sqlite3.Connection, user_id: str) -> str | None:
     return None if row is None else row[0]
 
 
-def list_before(conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int) -> list[EndUser]:
-    """An organization's end users with ids below ``before_id`` (None: from the newest), newest first."""
+def list_before(
+    conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int, part: str | None = None
+) -> list[EndUser]:
+    """An organization's end users with ids below ``before_id`` (None: from the newest), newest first; with ``part``
+    only those in whose username or full name it is, whatever the case of ASCII letters."""
     rows = conn.execute(
         "SELECT id, org_id, username, full_name, created_at, updated_at FROM end_users "
-        "WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) AND deleted_at IS NULL ORDER BY id DESC LIMIT ?3",
-        (org_id, before_id, limit),
+        "WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) AND deleted_at IS NULL AND (?4 IS NULL "
+        "OR instr(lower(username), lower(?4)) > 0 OR instr(lower(full_name), lower(?4)) > 0) "
+        "ORDER BY id DESC LIMIT ?3",
+        (org_id, before_id, limit, part),
     )
     return [EndUser(*row) for row in rows]
+
+
+def list_usernames(conn: sqlite3.Connection, org_id: str, user_ids: Sequence[str]) -> dict[str, str]:
+    """The names of an organization's end users by their ids; nobody who is deleted."""
+    rows = conn.execute(
+        "SELECT id, username FROM end_users "
+        "WHERE org_id = ? AND id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL",
+        (org_id, msgspec.json.encode(list(user_ids)).decode()),
+    )
+    return dict(rows.fetchall())
 
 
 def list_part(conn: sqlite3.Connection, org_id: str, skip: int, limit: int) -> list[EndUser]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alloyd.db import Database, Tx
@@ -18,7 +18,9 @@ from alloyd.domain.integrations.model import (
     Installation,
     InstallationFilter,
     OfferedIntegration,
+    Spread,
     check_configuration,
+    slug_of,
 )
 from alloyd.domain.integrations.releases import choose_upgrade, find_release
 from alloyd.domain.integrations.service import installed_integrations, is_offered
@@ -225,18 +227,39 @@ class InstallationService:
         org_id = principal.org_id
 
         def read(conn: sqlite3.Connection) -> list[Installation]:
-            if wanted.end_user_id is None and wanted.workflow_id is None:
-                return store.list_installations_before(conn, org_id, before_id, limit)
-            owner = None if wanted.end_user_id is None else find_end_user(conn, org_id, wanted.end_user_id)
-            flow = None if wanted.workflow_id is None else find_workflow(conn, org_id, wanted.workflow_id)
-            if owner is None and flow is not None and wanted.end_user_id is None:
-                return store.list_workflow_before(conn, org_id, flow.id, before_id, limit)
-            if flow is None and owner is not None and wanted.workflow_id is None:
-                return store.list_user_before(conn, org_id, owner.id, before_id, limit)
-            if owner is None or flow is None:
+            user, flow, slug = wanted.end_user_id, wanted.workflow_id, wanted.integration_id
+            owner = None if user is None else find_end_user(conn, org_id, user)
+            found = None if flow is None else find_workflow(conn, org_id, flow)
+            if (user is not None and owner is None) or (flow is not None and found is None):
                 return []
-            one = store.find_installation_of(conn, org_id, owner.id, flow.id)
-            return [] if one is None or before_id is not None else [one]
+            by_id = InstallationFilter(
+                None if owner is None else owner.id,
+                None if found is None else found.id,
+                None if slug is None else slug_of(slug),
+                wanted.active,
+            )
+            return store.list_installations_before(conn, org_id, by_id, before_id, limit)
+
+        return await self._database.read(read)
+
+    async def list_spread(self, principal: Principal, workflow_ids: Sequence[str]) -> dict[str, list[Spread]]:
+        """By workflow: at which releases it is installed, the newest version first."""
+        org_id = principal.org_id
+        return await self._database.read(
+            lambda conn: {each: store.list_spread(conn, org_id, each) for each in workflow_ids}
+        )
+
+    async def find_newest(self, principal: Principal, workflow_ids: Sequence[str]) -> dict[str, str]:
+        """By workflow: the label of the newest release, which is what installing gives; none for drafts."""
+
+        def read(conn: sqlite3.Connection) -> dict[str, str]:
+            newest = {}
+            for each in workflow_ids:
+                flow = find_workflow(conn, principal.org_id, each)
+                numbered = [] if flow is None else list_numbered(conn, flow)
+                if numbered:
+                    newest[each] = numbered[0].label
+            return newest
 
         return await self._database.read(read)
 

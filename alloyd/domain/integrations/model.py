@@ -63,6 +63,16 @@ class OfferedWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How many installations of one workflow are at one release, and how many of these are active."""
+
+    release: str
+    version: int
+    installations: int
+    active: int
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """An end user's copy of a workflow; times are milliseconds since the epoch.
 
@@ -95,10 +105,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class InstallationFilter:
-    """Which installations to list; None is any. ``end_user_id`` is an id."""
+    """Which installations to list; None is any. ``integration_id``: of the workflows that are in it now."""
 
     end_user_id: str | None = None
     workflow_id: str | None = None
+    integration_id: str | None = None
+    active: bool | None = None
 
 
 def slug_of(integration_id: str) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 
 from alloyd.db.tx import Tx
-from alloyd.domain.integrations.model import Installation, Integration, OfferedIntegration
+from alloyd.domain.integrations.model import (
+    Installation,
+    InstallationFilter,
+    Integration,
+    OfferedIntegration,
+    Spread,
+)
 
 # -- integrations ------------------------------------------------------------------------------------------------
 
@@ -278,19 +284,6 @@ def list_of_user(conn: sqlite3.Connection, org_id: str, end_user_id: str) -> lis
     return [_installation(row) for row in rows]
 
 
-def list_user_before(
-    conn: sqlite3.Connection, org_id: str, end_user_id: str, before_id: str | None, limit: int
-) -> list[Installation]:
-    """An end user's installations with ids below ``before_id`` (None: from the newest), newest first."""
-    rows = conn.execute(
-        "SELECT id, org_id, end_user_id, workflow_id, release, version, event, configuration, active, created_at, "
-        "updated_at FROM installations WHERE org_id = ?1 AND end_user_id = ?2 AND (?3 IS NULL OR id < ?3) "
-        "ORDER BY id DESC LIMIT ?4",
-        (org_id, end_user_id, before_id, limit),
-    )
-    return [_installation(row) for row in rows]
-
-
 def list_workflow_before(
     conn: sqlite3.Connection, org_id: str, workflow_id: str, before_id: str | None, limit: int
 ) -> list[Installation]:
@@ -305,15 +298,55 @@ def list_workflow_before(
 
 
 def list_installations_before(
-    conn: sqlite3.Connection, org_id: str, before_id: str | None, limit: int
+    conn: sqlite3.Connection, org_id: str, wanted: InstallationFilter, before_id: str | None, limit: int
 ) -> list[Installation]:
-    """An organization's installations with ids below ``before_id`` (None: from the newest), newest first."""
+    """An organization's installations with ids below ``before_id`` (None: from the newest), newest first. ``wanted``
+    has ids, and the integration's slug."""
     rows = conn.execute(
-        "SELECT id, org_id, end_user_id, workflow_id, release, version, event, configuration, active, created_at, "
-        "updated_at FROM installations WHERE org_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
-        (org_id, before_id, limit),
+        _statement_for(wanted),
+        {
+            "org": org_id,
+            "user": wanted.end_user_id,
+            "workflow": wanted.workflow_id,
+            "slug": wanted.integration_id,
+            "active": wanted.active,
+            "before": before_id,
+            "limit": limit,
+        },
     )
     return [_installation(row) for row in rows]
+
+
+_LIST = (
+    "SELECT id, org_id, end_user_id, workflow_id, release, version, event, configuration, active, created_at, "
+    "updated_at FROM installations i "
+)
+_NARROWED = (
+    "AND (:workflow IS NULL OR workflow_id = :workflow) AND (:active IS NULL OR active = :active) "
+    "AND (:slug IS NULL OR EXISTS (SELECT 1 FROM integration_workflows w "
+    "WHERE w.org_id = :org AND w.slug = :slug AND w.workflow_id = i.workflow_id)) "
+    "AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit"
+)
+# What an index serves stands bare, so that SQLite can use it.
+_ALL = _LIST + "WHERE org_id = :org " + _NARROWED
+_OF_USER = _LIST + "WHERE org_id = :org AND end_user_id = :user " + _NARROWED
+_OF_WORKFLOW = _LIST + "WHERE org_id = :org AND workflow_id = :workflow " + _NARROWED
+
+
+def _statement_for(wanted: InstallationFilter) -> str:
+    if wanted.end_user_id is not None:
+        return _OF_USER
+    return _ALL if wanted.workflow_id is None else _OF_WORKFLOW
+
+
+def list_spread(conn: sqlite3.Connection, org_id: str, workflow_id: str) -> list[Spread]:
+    """At which releases a workflow is installed, the newest version first."""
+    rows = conn.execute(
+        "SELECT release, version, count(*), sum(active) FROM installations WHERE org_id = ? AND workflow_id = ? "
+        "GROUP BY release, version ORDER BY version DESC, release DESC",
+        (org_id, workflow_id),
+    )
+    return [Spread(*row) for row in rows]
 
 
 def _installation(row: tuple[Any, ...]) -> Installation:

@@ -227,6 +227,7 @@ class RunFilter:
     trigger_kind: str | None = None
     dead: bool = False
     top_level: bool = False
+    end_user_id: str | None = None
 
 
 Order = Literal["asc", "desc"]

@@ -26,6 +26,12 @@ LIST_ALL = _LIST + "WHERE org_id = :org " + _NARROWED
 LIST_OF_STATE = _LIST + "WHERE org_id = :org AND state = :state " + _NARROWED
 LIST_OF_WORKFLOW = _LIST + "WHERE org_id = :org " + _ANY_STATE + "AND workflow_id = :workflow " + _NARROWED
 LIST_OF_PARENT = _LIST + "WHERE org_id = :org " + _ANY_STATE + "AND parent_run_id = :parent " + _NARROWED
+LIST_OF_END_USER = (
+    _LIST + "INDEXED BY runs_by_end_user WHERE org_id = :org AND end_user_id = :end_user "
+    "AND (NOT :top_level OR parent_run_id IS NULL) AND (:parent IS NULL OR parent_run_id = :parent) "
+    + _ANY_STATE
+    + _NARROWED
+)
 LIST_DEAD = _LIST + "WHERE org_id = :org AND dead_at IS NOT NULL " + _NARROWED
 # Several indexes would do, and the one without the runs that other runs started is meant: it is named.
 LIST_TOP_LEVEL = (
@@ -55,6 +61,8 @@ def list_page(
             "workflow": wanted.workflow_id,
             "parent": wanted.parent_run_id,
             "trigger": wanted.trigger_kind,
+            "end_user": wanted.end_user_id,
+            "top_level": wanted.top_level,
             "from": wanted.created_from,
             "to": wanted.created_to,
             "before": before_id,
@@ -67,6 +75,8 @@ def list_page(
 def _statement_for(wanted: RunFilter) -> str:
     if wanted.dead:
         return LIST_DEAD
+    if wanted.end_user_id is not None:
+        return LIST_OF_END_USER
     if wanted.parent_run_id is not None:
         return LIST_OF_PARENT
     if wanted.workflow_id is not None:

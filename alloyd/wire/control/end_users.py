@@ -49,9 +49,10 @@ class UpdateEndUserBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndUserQuery(PageQuery, frozen=True, kw_only=True):
-    """The filters of the list."""
+    """The filters of the list: `username` is a whole one, `q` a part of a username or full name."""
 
     username: Filter | None = None
+    q: Filter | None = None
     organization_id: str | None = None
 
 
@@ -84,9 +85,11 @@ class EndUsers:
         """`GET /v1/end-users`, newest first."""
         query: EndUserQuery = call.query
         organization_of(call, query.organization_id)
+        if query.q is not None and query.username is not None:
+            raise bad_request("q: leave it or username out", "q")
         page = self._pager.read(query)
         after = page.after[0] if page.after else None
-        found = await self._users.list_page(call.who, after, page.fetch, query.username)
+        found = await self._users.list_page(call.who, after, page.fetch, query.username, query.q or None)
         return [_json(user) for user in self._pager.cut(call, page, found, lambda user: (user.id,))]
 
     async def get_user(self, call: Call) -> EndUserJson:

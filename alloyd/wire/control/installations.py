@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from alloyd.domain.endusers.service import EndUserService
 from alloyd.domain.integrations.installations import InstallationService
 from alloyd.domain.integrations.model import Installation, InstallationFilter
 from alloyd.domain.workflows.releases import LABEL_CHARS_MAX
 from alloyd.kit.clock import rfc3339
+from alloyd.principal import Principal
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.fields import IdempotencyKey, told
 from alloyd.wire.idempotency import read_once
@@ -51,22 +53,29 @@ class UpdateInstallationBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationQuery(PageQuery, frozen=True, kw_only=True):
-    """The filters of the list."""
+    """The filters of the list; `integration_id`: of the workflows that are in it now."""
 
     end_user_id: str | None = None
     workflow_id: str | None = None
+    integration_id: str | None = None
+    active: bool | None = None
     organization_id: str | None = None
 
 
 class InstallationJson(msgspec.Struct, frozen=True, kw_only=True):
-    """An end user's copy of a workflow: `release` names its `version`, which `event` starts, if any does."""
+    """An end user's copy of a workflow: `release` names its `version`, which `event` starts, if any does.
+
+    `newest_release` is what an upgrade would lead to; null for a workflow that has none.
+    """
 
     id: str
     organization_id: str
     end_user_id: str
+    username: str | None
     workflow_id: str
     release: str
     version: int
+    newest_release: str | None
     event: str | None
     configuration: dict[str, Any]
     active: bool
@@ -77,8 +86,9 @@ class InstallationJson(msgspec.Struct, frozen=True, kw_only=True):
 class Installations:
     """The handlers of `/v1/installations`."""
 
-    def __init__(self, installations: InstallationService, limits: PageLimits) -> None:
+    def __init__(self, installations: InstallationService, users: EndUserService, limits: PageLimits) -> None:
         self._installations = installations
+        self._users = users
         self._pager = Pager("installations", limits, str)
 
     async def post_installation(self, call: Call) -> InstallationJson:
@@ -94,21 +104,21 @@ class Installations:
             active=body.active,
             once=read_once(call, body.idempotency_key),
         )
-        return _json(made)
+        return (await self._show(call.who, [made]))[0]
 
     async def list_installations(self, call: Call) -> Sequence[InstallationJson]:
         """`GET /v1/installations`, newest first."""
         query: InstallationQuery = call.query
         organization_of(call, query.organization_id)
         page = self._pager.read(query)
-        wanted = InstallationFilter(query.end_user_id, query.workflow_id)
+        wanted = InstallationFilter(query.end_user_id, query.workflow_id, query.integration_id, query.active)
         after = page.after[0] if page.after else None
         found = await self._installations.list_page(call.who, wanted, after, page.fetch)
-        return [_json(one) for one in self._pager.cut(call, page, found, lambda one: (one.id,))]
+        return await self._show(call.who, self._pager.cut(call, page, found, lambda one: (one.id,)))
 
     async def get_installation(self, call: Call) -> InstallationJson:
         """`GET /v1/installations/{id}`."""
-        return _json(await self._installations.get(call.who, call.param("id")))
+        return (await self._show(call.who, [await self._installations.get(call.who, call.param("id"))]))[0]
 
     async def patch_installation(self, call: Call) -> InstallationJson:
         """`PATCH /v1/installations/{id}`."""
@@ -120,21 +130,28 @@ class Installations:
             version=body.version,
             configuration=body.configuration,
         )
-        return _json(changed)
+        return (await self._show(call.who, [changed]))[0]
 
     async def delete_installation(self, call: Call) -> InstallationJson:
         """`DELETE /v1/installations/{id}`; the answer is what it was."""
-        return _json(await self._installations.remove(call.who, call.param("id")))
+        return (await self._show(call.who, [await self._installations.remove(call.who, call.param("id"))]))[0]
+
+    async def _show(self, who: Principal, found: Sequence[Installation]) -> list[InstallationJson]:
+        names = await self._users.find_usernames(who, [one.end_user_id for one in found])
+        newest = await self._installations.find_newest(who, sorted({one.workflow_id for one in found}))
+        return [_json(one, names.get(one.end_user_id), newest.get(one.workflow_id)) for one in found]
 
 
-def _json(one: Installation) -> InstallationJson:
+def _json(one: Installation, username: str | None, newest: str | None) -> InstallationJson:
     return InstallationJson(
         id=one.id,
         organization_id=one.org_id,
         end_user_id=one.end_user_id,
+        username=username,
         workflow_id=one.workflow_id,
         release=one.release,
         version=one.version,
+        newest_release=newest,
         event=one.event,
         configuration=dict(one.configuration),
         active=one.active,
@@ -143,9 +160,9 @@ def _json(one: Installation) -> InstallationJson:
     )
 
 
-def routes(installations: InstallationService, limits: PageLimits) -> list[Route]:
+def routes(installations: InstallationService, users: EndUserService, limits: PageLimits) -> list[Route]:
     """The routes of this file."""
-    api = Installations(installations, limits)
+    api = Installations(installations, users, limits)
     one, owner = "/installations/{id}", installations.find_organization
     return [
         Route(

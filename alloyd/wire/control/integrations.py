@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from alloyd.domain.integrations.installations import InstallationService
 from alloyd.domain.integrations.model import (
     CATEGORY_CHARS_MAX,
     DESCRIPTION_CHARS_MAX,
@@ -18,6 +19,7 @@ from alloyd.domain.integrations.model import (
 from alloyd.domain.integrations.service import IntegrationService
 from alloyd.kit.clock import rfc3339
 from alloyd.kit.text import OPTIONAL_LINE_PATTERN
+from alloyd.principal import Principal
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.fields import IdempotencyKey, Name, Slug, told
 from alloyd.wire.idempotency import read_once
@@ -85,20 +87,35 @@ class IntegrationJson(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
 
 
+class SpreadJson(msgspec.Struct, frozen=True, kw_only=True):
+    """How many installations are at one release of a workflow, and how many of these are active."""
+
+    release: str
+    version: int
+    installations: int
+    active: int
+
+
 class OfferedWorkflowJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow of an integration."""
+    """A workflow of an integration. `newest_release` is what installing it gives, null for a draft; `installed` says at
+    which releases it is installed, the newest version first."""
 
     workflow_id: str
     name: str
     integration_id: str
     added_at: str
+    newest_release: str | None
+    installed: list[SpreadJson]
 
 
 class Integrations:
     """The handlers of `/v1/integrations`."""
 
-    def __init__(self, integrations: IntegrationService, limits: PageLimits) -> None:
+    def __init__(
+        self, integrations: IntegrationService, installations: InstallationService, limits: PageLimits
+    ) -> None:
         self._integrations = integrations
+        self._installations = installations
         self._pager = Pager("integrations", limits, int, str)
         self._workflows = Pager("integration_workflows", limits, str)
 
@@ -152,18 +169,46 @@ class Integrations:
         before = page.after[0] if page.after else None
         found = await self._integrations.list_workflows(call.who, id_, before, page.fetch)
         kept = self._workflows.cut(call, page, found, lambda one: (one.workflow_id,))
-        return [_workflow_json(one, id_) for one in kept]
+        return await self._show(call.who, kept, id_)
 
     async def post_workflow(self, call: Call) -> OfferedWorkflowJson:
         """`POST /v1/integrations/{id}/workflows`."""
         body: AddWorkflowBody = call.body
         once, id_ = read_once(call, body.idempotency_key), call.param("id")
-        return _workflow_json(await self._integrations.add_workflow(call.who, id_, body.workflow_id, once), id_)
+        added = await self._integrations.add_workflow(call.who, id_, body.workflow_id, once)
+        return (await self._show(call.who, [added], id_))[0]
 
     async def delete_workflow(self, call: Call) -> OfferedWorkflowJson:
         """`DELETE /v1/integrations/{id}/workflows/{workflow_id}`; the answer is what was taken out."""
         id_ = call.param("id")
-        return _workflow_json(await self._integrations.remove_workflow(call.who, id_, call.param("workflow_id")), id_)
+        taken = await self._integrations.remove_workflow(call.who, id_, call.param("workflow_id"))
+        return (await self._show(call.who, [taken], id_))[0]
+
+    async def _show(
+        self, who: Principal, found: Sequence[OfferedWorkflow], integration_id: str
+    ) -> list[OfferedWorkflowJson]:
+        ids = [one.workflow_id for one in found]
+        newest = await self._installations.find_newest(who, ids)
+        spread = await self._installations.list_spread(who, ids)
+        return [
+            OfferedWorkflowJson(
+                workflow_id=one.workflow_id,
+                name=one.name,
+                integration_id=integration_id,
+                added_at=rfc3339(one.created_at),
+                newest_release=newest.get(one.workflow_id),
+                installed=[
+                    SpreadJson(
+                        release=each.release,
+                        version=each.version,
+                        installations=each.installations,
+                        active=each.active,
+                    )
+                    for each in spread[one.workflow_id]
+                ],
+            )
+            for one in found
+        ]
 
 
 def _json(one: Integration) -> IntegrationJson:
@@ -181,18 +226,9 @@ def _json(one: Integration) -> IntegrationJson:
     )
 
 
-def _workflow_json(one: OfferedWorkflow, integration_id: str) -> OfferedWorkflowJson:
-    return OfferedWorkflowJson(
-        workflow_id=one.workflow_id,
-        name=one.name,
-        integration_id=integration_id,
-        added_at=rfc3339(one.created_at),
-    )
-
-
-def routes(integrations: IntegrationService, limits: PageLimits) -> list[Route]:
+def routes(integrations: IntegrationService, installations: InstallationService, limits: PageLimits) -> list[Route]:
     """The routes of this file."""
-    api = Integrations(integrations, limits)
+    api = Integrations(integrations, installations, limits)
     return [
         Route(
             "POST",

@@ -40,12 +40,13 @@ class CreateRun(msgspec.Struct, frozen=True):
 
 class RunQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339. `top_level`: without the runs that other runs started, such as those
-    of a foreach's items. `teammate_id`: what was said to that teammate.
+    of a foreach's items. `teammate_id`: what was said to that teammate. `end_user_id`: what ran for that end user.
     """
 
     status: RunState | None = None
     workflow_id: str | None = None
     teammate_id: str | None = None
+    end_user_id: str | None = None
     parent_run_id: str | None = None
     top_level: bool = False
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
@@ -155,6 +156,7 @@ class RunRoutes:
             query.parent_run_id,
             query.trigger,
             top_level=query.top_level,
+            end_user_id=query.end_user_id,
         )
         found = await self._runs.list_page(call.who, wanted, page.after[0] if page.after else None, page.fetch)
         return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]

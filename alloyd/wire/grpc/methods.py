@@ -155,6 +155,7 @@ SERVICES: Final[Mapping[str, tuple[Method, ...]]] = MappingProxyType(
             "GetEndUser GET /end-users/{id}",
             "UpdateEndUser PATCH /end-users/{id}",
             "DeleteEndUser DELETE /end-users/{id}",
+            "ListEndUserPurges GET /end-user-purges",
             "CreateIntegration POST /integrations",
             "ListIntegrations GET /integrations",
             "GetIntegration GET /integrations/{id}",

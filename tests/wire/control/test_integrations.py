@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -320,10 +321,11 @@ async def test_an_installation_keeps_its_version_until_it_is_upgraded(served: Se
     for label in ("beta", "3.0.0", "x"):
         status, envelope, _ = await served.ask("PATCH", path, {"version": label, "active": True})
         assert (status, envelope["error"]["details"]) == (400, {"field": "version"})
-    assert await served.data("GET", path) == made  # nothing of a refused change
+    assert await served.data("GET", path) == made | {"newest_release": "2.0.0"}  # nothing of a refused change
     moved = await served.data("PATCH", path, {"version": "2.0.0"})
     assert (moved["release"], moved["version"], moved["event"]) == ("2.0.0", 2, "c.d")
     assert (moved["configuration"], moved["active"]) == ({"n": 1}, False)
+    assert (moved["username"], moved["newest_release"]) == ("ann@example.com", "2.0.0")
     assert (await served.ask("PATCH", path, {"version": "1.0.0"}))[0] == 400
     assert await served.data("PATCH", path, {"version": "2.0.0"}) == moved
     assert await served.data("PATCH", path, {"version": "latest"}) == moved
@@ -368,3 +370,95 @@ async def test_deleting_a_user_or_a_workflow_removes_its_installations_only(serv
     await served.data("DELETE", f"/workflow-definitions/{flows[0]}")
     assert [one["id"] for one in await served.data("GET", "/installations")] == [made[users[1], flows[1]]]
     assert await kinds_of(served, "installation.removed") == ["installation.removed"] * 3
+
+
+async def test_installations_are_listed_by_integration_and_state_and_counted_by_release(served: Served) -> None:
+    users = [(await make_user(served, name))["id"] for name in ("ann", "bea", "cid")]
+    flows = [await served.publish(NOOP, name=name) for name in ("one", "two")]
+    await make_integration(served)
+    offered = {"workflow_id": flows[0]}
+    shown = await served.data("POST", "/integrations/int_shopify/workflows", offered, 201)
+    assert (shown["newest_release"], shown["installed"]) == ("1.0.0", [])
+    await release(served, flows[0], "1.0.0")
+    await served.publish(OTHER, name="one")
+    await release(served, flows[0], "1.1")
+    made = [(await install(served, users[0], flows[0], version="1.0.0"))["id"]]
+    made.append((await install(served, users[1], flows[0], active=False))["id"])
+    made.append((await install(served, users[2], flows[0]))["id"])
+    made.append((await install(served, users[2], flows[1]))["id"])
+
+    async def listed(query: str, key: str = "acme") -> list[int]:
+        return [made.index(one["id"]) for one in await served.data("GET", f"/installations?{query}", key=key)]
+
+    assert await listed("integration_id=int_shopify") == [2, 1, 0]
+    assert await listed("integration_id=int_shopify&active=false") == await listed("active=false") == [1]
+    assert await listed("integration_id=int_shopify&end_user_id=cid&active=true") == [2]
+    assert await listed(f"workflow_id={flows[1]}&integration_id=int_shopify") == []
+    for query in ("integration_id=int_none", "integration_id=shopify", "integration_id="):
+        assert await listed(query) == []
+    (one,) = await served.data("GET", "/integrations/int_shopify/workflows")
+    assert one["newest_release"] == "1.1"
+    assert one["installed"] == [
+        {"release": "1.1", "version": 2, "installations": 2, "active": 1},
+        {"release": "1.0.0", "version": 1, "installations": 1, "active": 1},
+    ]
+    await make_integration(served, key="other")
+    assert await listed("integration_id=int_shopify", "other") == []
+
+
+async def test_end_users_are_found_by_a_part_of_their_names(served: Served) -> None:
+    await make_user(served, "Ann@example.com", full_name="Ann Smith")
+    await make_user(served, "bea@example.com", full_name="100% Bea")
+    await make_user(served, "ann-of-other", "other")
+
+    async def found(query: str) -> list[str]:
+        return [user["username"] for user in await served.data("GET", f"/end-users?{query}")]
+
+    assert await found("q=ANN") == await found("q=smith") == ["Ann@example.com"]
+    assert await found("q=%25") == ["bea@example.com"]
+    assert await found("q=example") == await found("q=") == ["bea@example.com", "Ann@example.com"]
+    assert await found("q=_") == await found("q=other") == []
+    _, envelope, _ = await served.ask("GET", "/end-users?q=example&limit=1")
+    (rest,) = await served.data("GET", envelope["links"]["next"].removeprefix("/v1"))
+    assert rest["username"] == "Ann@example.com"
+    assert (await served.ask("GET", "/end-users?q=a&username=b"))[1]["error"]["details"] == {"field": "q"}
+
+
+async def test_the_runs_and_the_purges_of_an_end_user_are_listed(served: Served) -> None:
+    ann, bea = [(await make_user(served, name))["id"] for name in ("ann", "bea")]
+    waits = {"key": "a", "operation": "workflow.wait_event", "config": {"event": "go"}}
+    workflow = await served.publish(waits, trigger={"type": "event", "event": "begin"})
+    runs = {}
+    principal = await served.principal()
+    for user in (ann, bea):
+        await install(served, user, workflow)
+        runs[user] = list((await served.app.embedded_events.trigger(principal, user, "begin", {})).started)
+        runs[user] += (await served.app.embedded_events.trigger(principal, user, "begin", {})).started
+
+    async def listed(query: str, key: str = "acme") -> list[str]:
+        return [run["id"] for run in await served.data("GET", f"/workflow-runs?{query}", key=key)]
+
+    assert await listed(f"end_user_id={ann}") == await listed(f"end_user_id={ann}&top_level=true") == runs[ann][::-1]
+    assert await listed(f"end_user_id={bea}&workflow_id={workflow}&limit=1") == runs[bea][1:]
+    assert await listed(f"end_user_id={ann}&status=completed") == await listed("end_user_id=nobody") == []
+    assert await listed(f"end_user_id={ann}&parent_run_id={runs[ann][0]}") == []
+    assert await listed(f"end_user_id={ann}", "other") == []
+
+    assert await served.data("GET", "/end-user-purges") == []
+    going_on, asked = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        asked.set()
+        await going_on.wait()
+
+    served.app.end_user_purge.on_deleted(hold)
+    await served.data("DELETE", f"/end-users/{ann}")
+    await asked.wait()
+    (purge,) = await served.data("GET", "/end-user-purges", key="acme viewer")
+    assert purge["end_user_id"] == ann
+    assert await served.data("GET", "/end-user-purges", key="other") == []
+    going_on.set()
+    while await served.data("GET", "/end-user-purges"):  # the request itself lets the purge go on
+        pass
+    assert "end_user.purged" in await served.kinds()
+    assert await listed(f"end_user_id={ann}") == []
