@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from alloyd.principal import Principal, system_principal
 from tests.app import Served
 
 PAGES = Path(__file__).parents[2] / "alloyd" / "ui" / "js" / "pages.js"
@@ -13,6 +14,13 @@ OWN = "own"
 
 # By the path of a page with parameters: the kind of sample that stands at its first parameter.
 Sample = dict[str, str]
+
+
+def own_principal(served: Served) -> Principal:
+    """alloyd itself in the organization `default`."""
+    first = served.app.first_key
+    assert first is not None
+    return system_principal(first.issued.key.org_id)
 
 
 async def fill(served: Served) -> Sample:

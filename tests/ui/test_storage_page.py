@@ -8,9 +8,9 @@ from typing import Any
 from playwright.async_api import Page, Route, expect
 
 from alloyd.domain.storage.model import ROOT_ID
-from alloyd.principal import Principal, system_principal
 from tests.app import Served, open_app
 from tests.ui.browser import PHONE, open_page
+from tests.ui.samples import own_principal as own
 
 MARKUP = "<img src=x onerror=alert(1)>.txt"
 ODD = 'a "b" %41 #1?&ü\'.txt'
@@ -21,12 +21,6 @@ DROP = """async ([selector, names]) => {
     document.querySelector(selector).dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
   }
 }"""  # noqa: E501  # a script reads worse in pieces
-
-
-def own(served: Served) -> Principal:
-    first = served.app.first_key
-    assert first is not None
-    return system_principal(first.issued.key.org_id)
 
 
 async def paths(served: Served, folder: str = "/") -> list[str]:

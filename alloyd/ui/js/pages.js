@@ -25,6 +25,18 @@ export const PAGES = [
 
   page("/storage", "Storage", () => import("./pages/storage.js"), { section: "Data", icon: "folder", needs: "storage.read" }),
   page("/storage/:path*", "Storage", () => import("./pages/storage.js"), { under: "/storage" }),
+  page("/objects", "Objects", () => import("./pages/objects.js"), { section: "Data", icon: "box", needs: "storage.read" }),
+  page("/assets", "Assets", () => import("./pages/assets.js"), { section: "Data", icon: "file", needs: "asset.read" }),
+
+  page("/usage", "Usage", () => import("./pages/usage.js"), { section: "Operations", icon: "coins", needs: "usage.read" }),
+  page("/jobs", "Jobs", () => import("./pages/jobs.js"), { section: "Operations", icon: "layers", needs: "job.read" }),
+  page("/jobs/:id", "Job", () => import("./pages/job.js"), { under: "/jobs" }),
+  page("/webhooks", "Webhooks", () => import("./pages/webhooks.js"), { section: "Operations", icon: "webhook", needs: "webhook.read" }),
+  page("/webhooks/:id", "Webhook", () => import("./pages/webhook.js"), { under: "/webhooks" }),
+
+  page("/teammates", "Teammates", () => import("./pages/teammates.js"), { section: "Teammates", icon: "robot", needs: "teammate.read" }),
+  page("/teammates/new", "New teammate", () => import("./pages/teammate-new.js"), { under: "/teammates" }),
+  page("/teammates/:id", "Teammate", () => import("./pages/teammate.js"), { under: "/teammates" }),
 
   page("/api-keys", "API keys", () => import("./pages/api-keys.js"), { section: "Access", icon: "key", needs: "api_key.read" }),
   page("/members", "Members", () => import("./pages/members.js"), { section: "Access", icon: "people", needs: "member.read" }),
