@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.async_api import Page, Route, expect
 
+from alloyd.config import StorageConfig
 from alloyd.domain.storage.model import ROOT_ID
 from tests.app import Served, open_app
 from tests.ui.browser import PHONE, open_page
@@ -42,10 +43,12 @@ async def act(page: Page, name: str, what: str) -> None:
 
 
 async def test_files_come_move_and_go(tmp_path: Path) -> None:
-    async with open_app(tmp_path) as served, open_page(served) as window:
+    storage = StorageConfig(max_upload_bytes=150_000)
+    async with open_app(tmp_path, storage=storage) as served, open_page(served) as window:
         page = window.page
         await window.open("/storage")
         await expect(page.get_by_text("Nothing in here yet")).to_be_visible()
+        await expect(page.get_by_text("A file may have 146 KiB")).to_be_visible()
         chooser = page.locator("input[type=file]")
         await chooser.set_input_files([text_file(MARKUP), text_file(ODD)])
         tray = page.get_by_role("region", name="Uploads", exact=True)
@@ -116,6 +119,9 @@ async def _drop_and_ask(page: Page, served: Served) -> None:
 async def _fail_and_cancel(page: Page, served: Served) -> None:
     """What the server refuses can be tried again; what is on its way can be stopped, and shows how far it is."""
     held: list[Route] = []
+    await page.locator("input[type=file]").set_input_files([text_file("large.bin", b"x" * 150_001)])
+    failed = page.get_by_role("listitem").filter(has_text="large.bin")
+    await expect(failed).to_contain_text("Larger than 146 KiB")
     await page.route(
         "**/storage/upload",
         lambda route: route.fulfill(status=503, json={"error": "unavailable", "message": "no"}),

@@ -30,11 +30,10 @@ export default function show({ signal }) {
   });
   const take = (found) => upload(found.map(({ file }) => ({
     file,
-    label: "Assets",
     send: (name) => ({ url: api.url("/assets", { filename: name }), body: file, headers: { "Content-Type": file.type || "application/octet-stream" } }),
     onDone: (asset) => { if (!signal.aborted) { list.put(asset); } },
   })));
-  const place = h("div", { class: "drop-place" }, panel({ flush: true, body: list.node }), may("asset.create") && h("p", { class: "drop-told", "aria-hidden": "true" }, icon("upload"), "Drop to upload"));
+  const place = h("div", { class: "drop-place corner-acts three" }, panel({ flush: true, body: list.node }), may("asset.create") && h("p", { class: "drop-told", "aria-hidden": "true" }, icon("upload"), "Drop to upload"));
   if (may("asset.create")) {
     takeDrops(place, take, { signal });
   }

@@ -37,7 +37,7 @@ export default async function show({ query, signal }) {
     h("div", { class: "stack" },
       h("div", { class: "figures four" }, figures(usage)),
       byWorkflow(usage.objects),
-      panel({ title: "Newest first", flush: true, body: list.node })),
+      panel({ title: "Newest first", flush: true, body: h("div", { class: "corner-acts" }, list.node) })),
   ];
 }
 

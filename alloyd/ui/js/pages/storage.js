@@ -32,10 +32,10 @@ export default function show({ params, query, signal, title }) {
   const names = path ? path.split("/") : [];
   const asked = { starts: query.get("starts"), sort: ORDERS[query.get("sort")] ? query.get("sort") : "" };
   const told = h("div");
-  const state = { path, asked, signal, told, sorted: null, list: null };
+  const state = { path, asked, signal, told, sorted: null, list: null, most: Infinity };
   state.list = listOf(state);
   const writes = may("storage.write");
-  const place = h("div", { class: "drop-place" }, panel({ flush: true, body: [told, state.list.node] }), writes && h("p", { class: "drop-told", "aria-hidden": "true" }, icon("upload"), `Drop to upload into ${names.at(-1) ?? "Storage"}`));
+  const place = h("div", { class: "drop-place corner-acts" }, panel({ flush: true, body: [told, state.list.node] }), writes && h("p", { class: "drop-told", "aria-hidden": "true" }, icon("upload"), `Drop to upload into ${names.at(-1) ?? "Storage"}`));
   if (names.length) {
     title(names.at(-1));
   }
@@ -44,7 +44,7 @@ export default function show({ params, query, signal, title }) {
     takeDrops(place, take, { signal });
   }
   const sums = h("p", { class: "soft small" });
-  showSums(sums, signal);
+  showSums(sums, state);
   keepUp(state);
   return [
     pageHead({
@@ -57,9 +57,10 @@ export default function show({ params, query, signal, title }) {
   ];
 }
 
-async function showSums(place, signal) {
+async function showSums(place, state) {
   try {
-    const { disk, upload_bytes_max: most } = await api.get("/storage-usage", { signal });
+    const { disk, upload_bytes_max: most } = await api.get("/storage-usage", { signal: state.signal });
+    state.most = most;
     put(place, `${bytes(disk.size_bytes)} in ${count(disk.files, "file")} on the disk, assets and files of runs among them. A file may have ${bytes(most)}. `, h("a", { href: "#/objects" }, "What takes the space"));
   } catch (error) {
     if (!isAbort(error)) {
@@ -133,7 +134,7 @@ function acts(state, item) {
 function send(state, found) {
   upload(found.map(({ file, folder }) => {
     const into = folder ? inside(state.path, folder) : state.path;
-    return { file, label: into, send: (chosen) => uploadRequest(into, chosen, file), onDone: () => {} };
+    return { file, most: state.most, send: (chosen) => uploadRequest(into, chosen, file) };
   }));
 }
 

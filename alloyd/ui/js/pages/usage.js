@@ -17,6 +17,7 @@ const DAYS_DRAWN_MAX = 366;
 const PERIODS = [["", "This month"], ["last", "Last month"], ["1", "Today"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["own", "From and to …"]];
 const MEASURES = [["cost", "Cost"], ["calls", "Calls"], ["tokens", "Tokens"]];
 const LARGEST = 100;
+const RECORDS = 20;
 
 export default async function show({ query, signal }) {
   const own = `/organizations/${encodeURIComponent(session().organization_id)}`;
@@ -194,7 +195,7 @@ class Names {
 function records(own, span, signal) {
   return table({
     label: "Single calls",
-    load: (next) => api.page(`${own}/usage/records`, { signal, next, query: span }),
+    load: (next) => api.page(`${own}/usage/records`, { signal, next, query: { ...span, limit: RECORDS } }),
     columns: [
       { title: "Model", lead: true, cell: (record) => [h("span", { class: "name" }, record.model), h("span", { class: "sub" }, `${record.provider}, ${record.modality}`)] },
       { title: "State", cell: (record) => badge(record.status) },

@@ -23,9 +23,9 @@ let drawing = false;
 
 /**
  * Send files, each when its turn comes.
- * @param {{file: File, label: string, name?: string, send: (name: string) => {url: string, body: FormData|Blob, headers?: Object, fresh?: Object},
- *   onDone?: (data: Object) => void}[]} wanted `send` makes the request for a file of that name; `fresh` are the headers that refuse
- *   to replace a file: with them a 409 asks what to do
+ * @param {{file: File, most?: number, send: (name: string) => {url: string, body: Blob, headers?: Object, fresh?: Object},
+ *   onDone?: (data: Object) => void}[]} wanted `most` is what a file may have, in bytes; `send` makes the request for a file of that
+ *   name; `fresh` are the headers that refuse to replace a file: with them a 409 asks what to do
  */
 export function upload(wanted) {
   forAll = null;
@@ -35,8 +35,8 @@ export function upload(wanted) {
   step();
 }
 
-function add({ file, label, name = file.name, send, onDone = () => {} }) {
-  const entry = { file, label, name, send, onDone, state: "waiting", replaces: false, key: newKey(), request: null };
+function add({ file, most = Infinity, send, onDone = () => {} }) {
+  const entry = { file, most, name: file.name, send, onDone, state: "waiting", replaces: false, key: newKey(), request: null };
   entry.draw = row(entry);
   entries.add(entry);
   waitingFor.push(entry);
@@ -56,6 +56,10 @@ function step() {
 }
 
 async function run(entry) {
+  if (entry.file.size > entry.most) {
+    set(entry, "failed", `Larger than ${bytes(entry.most)}, which is the most.`);
+    return;
+  }
   set(entry, "sending");
   try {
     const data = await sent(entry);
