@@ -8,7 +8,8 @@ import { busyWhile, button, isBusy, notice } from "./basics.js";
  * @typedef {Object} Field
  * @property {string} name the name in the body; the server's `field` finds it, also below it ("trigger.cron" → trigger)
  * @property {string} label
- * @property {"text"|"password"|"email"|"number"|"search"|"url"|"date"|"datetime"|"select"|"textarea"|"json"|"check"|"checks"} [type]
+ * @property {"text"|"password"|"email"|"number"|"search"|"url"|"date"|"datetime"|"select"|"textarea"|"json"|"check"|"checks"|"own"} [type]
+ *   "own" brings its node as `control`, and `read()`
  * @property {string|Node} [hint]
  * @property {boolean} [required]
  * @property {any} [value] what it begins with
@@ -96,7 +97,7 @@ export function fieldOf(field) {
   let node;
   if (type === "check") {
     node = h("div", { class: "field" }, h("label", { class: "check" }, control, h("span", null, label)), said, fault);
-  } else if (type === "checks") {
+  } else if (type === "checks" || type === "own") {
     node = h("fieldset", { class: "field", "aria-describedby": hintId }, append(h("legend"), head), said, control, fault);
   } else {
     node = h("div", { class: "field" }, append(h("label", { for: id }), head), control, said, fault);
@@ -131,6 +132,9 @@ function controlOf(field, id, hintId) {
   if (type === "select") {
     return h("select", { class: "select", ...common }, pairs.map(([each, shown]) => h("option", { value: each, selected: each === value }, shown)));
   }
+  if (type === "own") {
+    return field.control;
+  }
   if (type === "checks") {
     const chosen = new Set(value ?? []);
     return h("div", { class: "checks", id, tabindex: "-1" }, pairs.map(([each, shown]) => h("label", { class: "check" }, h("input", { type: "checkbox", value: each, checked: chosen.has(each) }), h("span", null, shown))));
@@ -148,6 +152,9 @@ function controlOf(field, id, hintId) {
 
 function read(field, control) {
   const { type = "text", label } = field;
+  if (type === "own") {
+    return field.read();
+  }
   if (type === "check") {
     return control.checked;
   }
