@@ -108,7 +108,8 @@ class Automation:
         await self.ended(self.ids["failed"])
         await self.publish("greeting", transform("greet", text="Hello, {{ trigger.name }}"), payload_schema=GREETED)
         await self.publish("nightly", transform("a"), trigger={"type": "schedule", "cron": "0 3 * * *"})
-        await self.served.data("POST", "/workflow-definitions", {"name": "a draft"}, status=201, key=ME)
+        draft = await self.served.data("POST", "/workflow-definitions", {"name": "a draft"}, status=201, key=ME)
+        self.ids["a draft"] = draft["id"]
         body = {"workflow_id": orders, "cron": "*/15 9-17 * * 1-5", "timezone": "Europe/Berlin", "name": "office hours"}
         self.ids["schedule"] = (await self.served.data("POST", "/schedules", body, status=201, key=ME))["id"]
         await self.publish("orders", *ORDERS[:-1], description="Prices what comes in.")

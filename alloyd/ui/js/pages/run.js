@@ -14,7 +14,7 @@ import { tabs } from "../parts/tabs.js";
 import { toast } from "../parts/toast.js";
 import { errorText, valueBlock } from "../parts/values.js";
 import { workflowName } from "../parts/workflow-names.js";
-import { remember } from "../router.js";
+import { go, remember } from "../router.js";
 import { may } from "../session.js";
 
 export default async function show({ params, query, signal, title }) {
@@ -34,7 +34,7 @@ export default async function show({ params, query, signal, title }) {
     live: h("span", { class: "row" }),
     steps: stepTable({ onOpen: open }),
     events: eventRows(),
-    graph: drawing.error ? null : graph(drawing, { label: "Graph of the run", live: true, onOpen: (id) => (id.includes("/") ? toast("The runs of each item are listed below the step that holds it.") : open(id)) }),
+    graph: drawing.error ? null : graph(drawing, { label: "Graph of the run", live: true, onOpen: (id) => (id.includes("/") ? go("/runs", { parent: run.id }) : open(id)) }), // what stands within a foreach runs for each item
   };
   refresh(view);
   const following = followRun(run, {
