@@ -19,6 +19,7 @@ BETWEEN_TURNS: Final = "\n\n"
 ID_CHARS_MAX: Final = 200
 NAME_CHARS_MAX: Final = 128
 LIST_LIMIT: Final = 200
+CALLS_READ_MAX: Final = 256  # of one answer; each of them is a step, also those that are refused
 _NOTHING: Final = "workflow.noop"  # what a call of nothing known is recorded as
 
 
@@ -77,11 +78,11 @@ def _text_of(output: Any) -> str:
 
 
 def _calls_of(output: Any, number: int) -> list[dict[str, Any]]:
-    """The tool calls, each with an id of its own: models leave them out, or say one twice."""
+    """The tool calls, each with an id of its own: models leave them out, or say one twice. Nobody means hundreds."""
     _text_of(output)
     calls: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for index, call in enumerate(output.get("tool_calls") or (), start=1):
+    for index, call in enumerate((output.get("tool_calls") or ())[:CALLS_READ_MAX], start=1):
         call_id = str(call.get("id") or "")
         if not call_id or call_id in seen or len(call_id) > ID_CHARS_MAX:
             call_id = f"call_{number}_{index}"

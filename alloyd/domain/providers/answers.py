@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from alloyd.domain.providers.model import ToolCall
+from alloyd.kit.documents import DocumentError, read_json
 
 
 def text_output(text: str, calls: Sequence[ToolCall], finish_reason: str) -> dict[str, Any]:
@@ -19,9 +20,9 @@ def text_output(text: str, calls: Sequence[ToolCall], finish_reason: str) -> dic
 
 
 def shown_call(call: ToolCall) -> dict[str, Any]:
-    """``{id, name, arguments}``; arguments that are not JSON stay the text that the model wrote."""
+    """``{id, name, arguments}``; arguments that are no JSON, or nested too deep, stay the text that the model wrote."""
     try:
-        arguments: Any = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError:
+        arguments = read_json(call.arguments or "{}")
+    except (msgspec.MsgspecError, DocumentError):
         arguments = call.arguments
     return {"id": call.id, "name": call.name, "arguments": arguments}

@@ -43,6 +43,7 @@ from alloyd.domain.providers.model import (
 )
 from alloyd.domain.providers.prices import estimate_tokens
 from alloyd.errors import bad_request
+from alloyd.kit.documents import DocumentError, read_json
 
 MODEL: Final = Model("echo", "standard", MODALITIES, FREE)
 DIMENSIONS_DEFAULT: Final = 8
@@ -161,8 +162,8 @@ def _asked_calls(prompt: Prompt, text: str, known: set[str]) -> list[ToolCall]:
 
 def _read_json(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        return read_json(text)
+    except (msgspec.MsgspecError, DocumentError):
         return None
 
 

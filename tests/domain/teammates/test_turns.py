@@ -310,3 +310,26 @@ async def test_a_model_that_fails_for_a_moment_is_asked_again(asked):
     desk.served.app.engine.scheduler.clock_moved()
     assert (await desk.teammates.await_reply(desk.who, message.run_id, LONG_S)).text == "There."
     assert len(vendor.seen) == 3, "what was answered is not asked again"
+
+
+@pytest.mark.parametrize("levels", [65, 500, 5000])
+async def test_arguments_nested_without_end_are_told_to_be_none(asked, levels):
+    """What a model writes there is anybody's who talked it into it: it fails the call, not the message."""
+    desk, vendor = asked
+    await desk.served.publish(ECHO_BACK, name="back")
+    ada = await desk.make(tools=(WorkflowTool("back"),), **VENDOR)
+    vendor.replies = [calls(("back", '{"n": ' + "[" * levels + "]" * levels + "}")), says(chat("Sorry."))]
+    assert (await desk.say(ada, "go")).text == "Sorry."
+    assert [told["error"]["code"] for told in heard(vendor)] == ["bad_arguments"]
+    echo = await desk.make("Echo", tools=(WorkflowTool("back"),))
+    said = "call back " + "[" * levels
+    assert (await desk.say(echo, said)).text == said
+
+
+async def test_calls_without_end_are_not_all_steps(desk):
+    await desk.served.publish(ECHO_BACK, name="back")
+    ada = await desk.make(tools=(WorkflowTool("back"),))
+    reply = await desk.say(ada, "\n".join(["call back {}"] * 1000))
+    operations = [operation for operation, _state in (await desk.steps(reply.run_id)).values()]
+    assert operations.count("workflow.call") == 256
+    assert await desk.served.count_runs() == 1 + 16
