@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alloyd.principal import Principal, system_principal
 from tests.app import Served
+from tests.ui.embedded import fill_embedded
 
 PAGES = Path(__file__).parents[2] / "alloyd" / "ui" / "js" / "pages.js"
 # The key's name for `Served.ask`: an owner of the organization `default`, where the signed-in user is.
@@ -40,7 +41,7 @@ async def fill(served: Served) -> Sample:
         body = {"workflow_definition_id": sample["workflow"], "context": {"name": "Ada"}}
         sample["run"] = (await served.data("POST", "/workflow-runs", body, status=201, key=OWN))["id"]
         await served.data("POST", f"/workflow-runs/{sample['run']}/start", status=202, key=OWN)
-    return sample
+    return sample | await fill_embedded(served, OWN)
 
 
 def paths_of(sample: Sample) -> list[str]:
@@ -52,4 +53,12 @@ def paths_of(sample: Sample) -> list[str]:
 
 
 # What the parameter of a path names, by what stands before it.
-KINDS = {"/workflows": "workflow", "/runs": "run", "/api-keys": "api_key"}
+KINDS = {
+    "/integrations": "integration",
+    "/end-users": "end_user",
+    "/connectors": "connector",
+    "/teams": "team",
+    "/workflows": "workflow",
+    "/runs": "run",
+    "/api-keys": "api_key",
+}

@@ -28,6 +28,15 @@ export const PAGES = [
   page("/objects", "Objects", () => import("./pages/objects.js"), { section: "Data", icon: "box", needs: "storage.read" }),
   page("/assets", "Assets", () => import("./pages/assets.js"), { section: "Data", icon: "file", needs: "asset.read" }),
 
+  page("/integrations", "Integrations", () => import("./pages/integrations.js"), { section: "Embedded", icon: "plug", needs: "integration.read" }),
+  page("/integrations/:id", "Integration", () => import("./pages/integration.js"), { under: "/integrations" }),
+  page("/end-users", "End users", () => import("./pages/end-users.js"), { section: "Embedded", icon: "person", needs: "end_user.read" }),
+  page("/end-users/:id", "End user", () => import("./pages/end-user.js"), { under: "/end-users" }),
+  page("/installations", "Installations", () => import("./pages/installations.js"), { section: "Embedded", icon: "rocket", needs: "installation.read" }),
+  page("/connectors", "Connectors", () => import("./pages/connectors.js"), { section: "Embedded", icon: "link", needs: "connector.read" }),
+  page("/connectors/:id", "Connector", () => import("./pages/connector.js"), { under: "/connectors" }),
+  page("/credentials", "Credentials", () => import("./pages/credentials.js"), { section: "Embedded", icon: "lock", needs: "credential.read" }),
+
   page("/usage", "Usage", () => import("./pages/usage.js"), { section: "Operations", icon: "coins", needs: "usage.read" }),
   page("/jobs", "Jobs", () => import("./pages/jobs.js"), { section: "Operations", icon: "layers", needs: "job.read" }),
   page("/jobs/:id", "Job", () => import("./pages/job.js"), { under: "/jobs" }),
@@ -40,6 +49,9 @@ export const PAGES = [
 
   page("/api-keys", "API keys", () => import("./pages/api-keys.js"), { section: "Access", icon: "key", needs: "api_key.read" }),
   page("/members", "Members", () => import("./pages/members.js"), { section: "Access", icon: "people", needs: "member.read" }),
+  page("/teams", "Teams", () => import("./pages/teams.js"), { section: "Access", icon: "team", needs: "team.read" }),
+  page("/teams/:id", "Team", () => import("./pages/team.js"), { under: "/teams" }),
+  page("/grants", "Grants", () => import("./pages/grants.js"), { section: "Access", icon: "scales", needs: "grant.read" }),
   page("/audit", "Audit trail", () => import("./pages/audit.js"), { section: "Access", icon: "shield", needs: "audit.read" }),
   page("/account", "Your account", () => import("./pages/account.js")),
 ];

@@ -9,7 +9,7 @@ import { confirm, dialog, formDialog } from "../parts/dialog.js";
 import { menu } from "../parts/menu.js";
 import { table } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
-import { may, organization } from "../session.js";
+import { may, organization, session } from "../session.js";
 
 const RANKS = ["viewer", "member", "admin", "owner"];
 const SCOPES = [
@@ -46,7 +46,7 @@ export default function show({ signal }) {
 
 async function makeKey(list, signal) {
   const ranks = RANKS.slice(0, RANKS.indexOf(organization()?.role ?? "viewer") + 1);
-  const teams = await choices("/teams", "team.read", signal);
+  const teams = await choices(`/organizations/${encodeURIComponent(session().organization_id)}/teams`, "team.read", signal);
   const teammates = await choices("/teammates", "teammate.read", signal);
   const issued = await formDialog({
     title: "New API key",

@@ -100,7 +100,7 @@ function invitations(path, signal) {
 }
 
 async function inviteSomebody(list, shown, signal) {
-  const teams = may("team.read") ? (await api.page("/teams", { signal, query: { limit: 200 } }).catch(() => ({ items: [] }))).items : [];
+  const teams = may("team.read") ? (await api.page(`/organizations/${encodeURIComponent(session().organization_id)}/teams`, { signal, query: { limit: 200 } }).catch(() => ({ items: [] }))).items : [];
   const made = await formDialog({
     title: "Invite somebody",
     label: "Make the invitation",

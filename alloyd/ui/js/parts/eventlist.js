@@ -9,11 +9,11 @@ import { jsonBlock } from "./code.js";
 const ROWS_MAX = 200;
 
 /**
- * @param {{signal: AbortSignal, kinds?: string[], keep?: number, onEvents?: (events) => void, details?: boolean}} options `keep` rows stay;
- *   with `details` each event can be opened
+ * @param {{signal: AbortSignal, kinds?: string[], keep?: number, onEvents?: (events) => void, details?: boolean,
+ *   wanted?: (event) => boolean}} options `keep` rows stay; with `details` each event can be opened
  * @returns {{node: Node, state: Node, pause(paused: boolean): void, clear(): void}} `state` says whether the connection stands
  */
-export function eventList({ signal, kinds = [], keep = ROWS_MAX, onEvents = () => {}, details = true }) {
+export function eventList({ signal, kinds = [], keep = ROWS_MAX, onEvents = () => {}, details = true, wanted = () => true }) {
   const rows = h("ol", { class: "event-list", role: "list" });
   const none = empty({ icon: "pulse", title: "Nothing has happened yet", text: "What happens from now on appears here by itself." });
   const state = h("span", { class: "row" }, badge("connecting"));
@@ -22,7 +22,8 @@ export function eventList({ signal, kinds = [], keep = ROWS_MAX, onEvents = () =
   let missedInAll = 0;
   rows.hidden = true;
 
-  function show(events, missed) {
+  function show(told, missed) {
+    const events = told.filter(wanted);
     onEvents(events);
     if (paused) {
       missedInAll += events.length;
