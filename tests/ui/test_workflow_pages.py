@@ -74,6 +74,7 @@ async def test_a_definition_is_written_and_published(served: Served, made: Autom
         await expect(page.get_by_text("line 4 · nodes[0].operation")).to_be_visible()
         await expect(page.locator(".gutter .bad")).to_have_text(["4", "7"])
         await expect(editor).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_text("of the last text without faults")).to_be_visible()
         await window.check_accessible()
         await page.get_by_role("button", name="Publish").click()
         await expect(page.locator(".toast")).to_contain_text("can’t be published: 2 faults")

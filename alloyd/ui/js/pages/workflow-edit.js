@@ -39,6 +39,7 @@ export default async function show({ params, signal, title }) {
   view.state = h("span", { class: "row", role: "status" });
   view.faults = h("ul", { class: "faults", role: "list" });
   view.drawing = h("div");
+  view.of = h("span", { class: "small soft" });
   view.save = button("Publish", { kind: "primary", icon: "check", onClick: () => save(view) });
   addEventListener("beforeunload", (event) => { if (isChanged(view)) { event.preventDefault(); } }, { signal });
   check(view);
@@ -51,7 +52,7 @@ export default async function show({ params, signal, title }) {
     }),
     h("div", { class: "split" },
       panel({ title: "Definition", actions: [view.state], body: h("div", { class: "stack" }, view.editor.node, view.faults) }),
-      panel({ title: "Graph", flush: true, body: view.drawing })),
+      panel({ title: "Graph", actions: [view.of], flush: true, body: view.drawing })),
   ];
 }
 
@@ -85,8 +86,10 @@ async function check(view) {
 function tell(view, read) {
   const draft = read.valid && !read.graph;
   put(view.state, read.valid ? badge(draft ? "draft" : "sound", { tone: draft ? "warn" : "good", label: draft ? "a draft" : "ready to publish" }) : badge("faulty", { tone: "bad", label: count(read.faults.length, "fault") }));
-  view.editor.mark(read.faults);
-  put(view.faults, read.faults.map((fault) => faultOf(view, fault)));
+  const faults = [...read.faults].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  view.editor.mark(faults);
+  put(view.faults, faults.map((fault) => faultOf(view, fault)));
+  put(view.of, faults.length > 0 && "of the last text without faults");
   view.save.querySelector(".label").textContent = draft ? "Save the draft" : "Publish";
   if (read.graph) {
     put(view.drawing, graph(read.graph, { label: "Graph", onOpen: (id) => find(view, id) }).node);

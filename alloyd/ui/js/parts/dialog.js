@@ -13,7 +13,7 @@ export function dialog({ title, body, footer = [], large = false, onClose = () =
   const id = newId("dialog");
   const shut = button("Close", { icon: "close", iconOnly: true, kind: "quiet", onClick: () => node.close() });
   const node = h("dialog", { class: ["dialog", large && "large"], "aria-labelledby": id },
-    h("header", null, h("h2", { id }, title), shut),
+    h("header", { role: "none" }, h("h2", { id }, title), shut),
     h("div", { class: "body" }, body),
     footer.length > 0 && h("footer", null, footer));
   const closed = new Promise((done) => {
