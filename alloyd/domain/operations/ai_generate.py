@@ -13,6 +13,7 @@ from alloyd.domain.operations.model import Done, Fault, Operation, OperationErro
 from alloyd.domain.operations.schema_cost import SchemaRefusedError
 from alloyd.domain.operations.user_schema import check_schema, faults_in
 from alloyd.domain.providers.model import TEXT
+from alloyd.kit.documents import DocumentError, read_json
 
 
 class GenerateConfig(ModelConfig, frozen=True, kw_only=True):
@@ -49,8 +50,8 @@ async def execute(ctx: StepContext, config: GenerateConfig) -> Done:
 def _read(schema: dict[str, Any], text: str, finish_reason: str) -> Any:
     """The answer as JSON. A model that wrote something else may do better when asked again."""
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        value = read_json(text)
+    except (msgspec.MsgspecError, DocumentError):
         told = f"the answer is not JSON (it ended with {finish_reason})"
         raise OperationError("bad_answer", told, path="schema", retryable=True) from None
     try:

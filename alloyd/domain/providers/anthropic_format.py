@@ -24,6 +24,7 @@ from alloyd.domain.providers.model import (
 )
 from alloyd.domain.providers.prices import estimate_tokens, output_bound
 from alloyd.domain.providers.upstream import bad_answer
+from alloyd.kit.documents import DocumentError, read_json
 
 BLOCKS_MAX: Final = 1024
 # This API has no response format: the answer is asked for as the call of a tool, and shown as text.
@@ -117,8 +118,8 @@ def _block(part: TextPart | ImagePart) -> dict[str, Any]:
 def _arguments(text: str) -> dict[str, Any]:
     """This API takes an object only; what another model wrote otherwise is handed on inside one."""
     try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        found = read_json(text)
+    except (msgspec.MsgspecError, DocumentError):
         found = text
     return found if isinstance(found, dict) else {"input": found}
 

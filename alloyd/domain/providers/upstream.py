@@ -106,7 +106,7 @@ class Upstream:
         """What the error body says, bounded and without the key."""
         try:
             found = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
         error = found.get("error", found) if isinstance(found, dict) else None
         words = error.get("message") if isinstance(error, dict) else error

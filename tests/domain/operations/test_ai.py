@@ -97,6 +97,9 @@ async def test_an_answer_with_a_schema_is_read(scene: Scene) -> None:
     assert (error.code, error.retryable, error.path) == ("bad_answer", True, "schema")
     error = await scene.fails(GENERATE, config)
     assert (error.code, error.retryable, error.details[0]["path"]) == ("bad_answer", True, "a")
+    scene.vendor.replies = [says(chat("[" * 5000 + "]" * 5000))]
+    error = await scene.fails(GENERATE, config)
+    assert (error.code, error.retryable, error.path) == ("bad_answer", True, "schema")
 
 
 async def test_texts_become_vectors(scene: Scene) -> None:

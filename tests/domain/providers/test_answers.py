@@ -364,3 +364,10 @@ def test_what_a_vendor_does_not_take(kind: str, params: Any, field: str, outboun
         one.check(MODEL, prompt(**params))
     assert caught.value.field == field
     one.check(replace(MODEL), prompt())
+
+
+async def test_the_words_of_a_refusal_may_be_nonsense(vendor: Vendor, outbound: Outbound) -> None:
+    vendor.replies = [says(b"[" * 5000 + b"]" * 5000, 400)]
+    with pytest.raises(ProviderFault) as caught:
+        await provider("openai", vendor, outbound).execute(MODEL, prompt())
+    assert caught.value.code == "refused"

@@ -288,3 +288,15 @@ async def test_strict_is_the_callers_wish(vendor: Vendor, outbound: Outbound) ->
     await provider("openai", vendor, outbound).execute(MODEL, asked)
     body = vendor.seen[0][2]
     assert (body["tools"][0]["function"]["strict"], body["response_format"]) == (False, wanted)
+
+
+async def test_arguments_nested_without_end_are_handed_on_as_text(vendor: Vendor, outbound: Outbound) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    vendor.replies = [says({"content": []})]
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": deep}}
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    asked = read_prompt("text", {"messages": [*said, {"role": "tool", "tool_call_id": "c", "content": "no"}]}, {})
+    await provider("anthropic", vendor, outbound).execute(MODEL, asked)
+    assert vendor.seen[0][2]["messages"][1]["content"] == [
+        {"type": "tool_use", "id": "c", "name": "look", "input": {"input": deep}}
+    ]
