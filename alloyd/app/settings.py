@@ -184,6 +184,7 @@ def teammate_settings(config: Config) -> TeammateSettings:
         own.conversation_messages_max,
         own.conversations_max,
         own.stream_chars_max,
+        own.turns_bytes_max,
     )
 
 

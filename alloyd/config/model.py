@@ -276,6 +276,7 @@ class TeammatesConfig(Group, frozen=True, kw_only=True):
     tool_result_chars_max: Annotated[
         int, number("How much of a tool's result a model is sent.", 256, 1_000_000, "characters")
     ] = 50_000
+    turns_bytes_max: Annotated[int, number("What the turns for one message may take.", KIB, GIB, "bytes")] = 16 * MIB
     tool_calls_per_turn_max: Annotated[
         int, number("Tools that a model may call at one time; further calls are refused.", 1, 128, "calls")
     ] = 16

@@ -35,6 +35,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     max_turns: int
     calls_max: int
     result_chars_max: int
+    turns_bytes_max: int = 16 * 1024 * 1024
     conversation_id: str | None = None
     begins: bool = False
     provider: str | None = None

@@ -20,6 +20,8 @@ ID_CHARS_MAX: Final = 200
 NAME_CHARS_MAX: Final = 128
 LIST_LIMIT: Final = 200
 CALLS_READ_MAX: Final = 256  # of one answer; each of them is a step, also those that are refused
+_NO_TOOLS: Final = "none"
+_ENCODE: Final = msgspec.json.encode
 _NOTHING: Final = "workflow.noop"  # what a call of nothing known is recorded as
 
 
@@ -39,7 +41,7 @@ def go_on(plan: Plan, ends: Sequence[GrownEnd]) -> tuple[GrownStep, ...] | dict[
         raise OperationError(last.error.code, last.error.message, path=last.error.path, details=last.error.details)
     number = int(last.name)
     calls = _calls_of(last.output, number)
-    if not calls or number >= plan.max_turns:
+    if not calls or _is_last(plan, last):
         return _output(plan, turns)
     results = [end for end in ends if end.name.startswith(f"{last.name}.")]
     if not results:
@@ -49,10 +51,20 @@ def go_on(plan: Plan, ends: Sequence[GrownEnd]) -> tuple[GrownStep, ...] | dict[
         {"role": "tool", "tool_call_id": call["id"], "content": _result(plan, end)}
         for call, end in zip(calls, results, strict=True)
     ]
-    return (_turn(plan, number + 1, [*last.config["messages"], said, *heard]),)
+    messages = [*last.config["messages"], said, *heard]
+    return (_turn(plan, number + 1, messages, last=_size_of(ends) + len(_ENCODE(messages)) > plan.turns_bytes_max),)
 
 
-def _turn(plan: Plan, number: int, messages: list[dict[str, Any]]) -> GrownStep:
+def _size_of(ends: Sequence[GrownEnd]) -> int:
+    """What the turns so far take: each keeps all that the model was sent, and each tool what it gave."""
+    return sum(len(_ENCODE(end.output if "." in end.name else end.config["messages"])) for end in ends)
+
+
+def _is_last(plan: Plan, turn: GrownEnd) -> bool:
+    return int(turn.name) >= plan.max_turns or turn.config["params"].get("tool_choice") == _NO_TOOLS
+
+
+def _turn(plan: Plan, number: int, messages: list[dict[str, Any]], *, last: bool = False) -> GrownStep:
     params: dict[str, Any] = {}
     if plan.temperature is not None:
         params["temperature"] = plan.temperature
@@ -60,8 +72,8 @@ def _turn(plan: Plan, number: int, messages: list[dict[str, Any]]) -> GrownStep:
         params["tools"] = [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in plan.tools
         ]
-        if number >= plan.max_turns:
-            params["tool_choice"] = "none"
+        if last or number >= plan.max_turns:
+            params["tool_choice"] = _NO_TOOLS
     config: dict[str, Any] = {"system": plan.system, "messages": messages, "params": params}
     named = {"provider": plan.provider, "model": plan.model, "tier": plan.tier}
     return GrownStep(str(number), "ai.generate", config | {name: value for name, value in named.items() if value})
@@ -95,7 +107,7 @@ def _output(plan: Plan, turns: Sequence[GrownEnd]) -> dict[str, Any]:
     outputs = [end.output for end in turns]
     last = outputs[-1]
     finish = last.get("finish_reason") or "stop"
-    cut = plan.tools and len(turns) >= plan.max_turns and (len(turns) > 1 or bool(last.get("tool_calls")))
+    cut = plan.tools and _is_last(plan, turns[-1]) and (len(turns) > 1 or bool(last.get("tool_calls")))
     reply = BETWEEN_TURNS.join(text for text in map(_text_of, outputs) if text)
     if cut and not reply:
         reply = f"I stopped after {len(turns)} turns without an answer."

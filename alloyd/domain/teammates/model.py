@@ -214,6 +214,7 @@ class TeammateSettings(msgspec.Struct, frozen=True):
     conversation_messages_max: int = 1000
     conversations_max: int = 10_000
     stream_chars_max: int = 1024 * 1024
+    turns_bytes_max: int = 16 * 1024 * 1024
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ class TeammatePlanner:
             one.max_turns,
             settings.tool_calls_per_turn_max,
             settings.tool_result_chars_max,
+            settings.turns_bytes_max,
             conversation_id=new_id() if begins else message.conversation_id,
             begins=begins,
             provider=one.provider,

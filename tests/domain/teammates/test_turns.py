@@ -8,11 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from alloyd.config import ProviderConfig
+from alloyd.config.model import TeammatesConfig
 from alloyd.domain.teammates.model import ConnectorTool, Message, PastMessage, StorageRights, WorkflowTool
 from alloyd.errors import AlloydError, Code
 from alloyd.principal import system_principal
-from tests.domain.teammates.conftest import LONG_S, VENDOR, calls
-from tests.vendor import chat, says
+from tests.app import open_app
+from tests.domain.teammates.conftest import LONG_S, VENDOR, Desk, calls
+from tests.vendor import chat, open_vendor, says
 
 ECHO_BACK = {"key": "back", "operation": "transform", "config": {"values": {"got": "{{ trigger }}"}}}
 BREAKS = {"key": "b", "operation": "transform", "config": {"values": {"x": "{{ trigger.missing }}"}}}
@@ -42,6 +45,25 @@ async def test_a_model_that_never_stops_calling_is_ended_by_its_turns(asked):
     assert reply.text == "Wait.\n\nWait.\n\nWait."
     vendor.replies = [calls(("back", {"n": 1}))]
     assert (await desk.say(ada, "go")).text == "I stopped after 3 turns without an answer."
+
+
+async def test_turns_end_when_they_take_too_much(tmp_path):
+    """Each turn keeps all that the model was sent: what its tools give would add up to gigabytes."""
+    async with (
+        open_vendor() as vendor,
+        open_app(
+            tmp_path,
+            providers={"vendor": ProviderConfig(base_url=vendor.url)},
+            teammates=TeammatesConfig(turns_bytes_max=4096),
+        ) as served,
+    ):
+        desk = Desk(served, await served.principal())
+        await served.publish(ECHO_BACK, name="back")
+        ada = await desk.make(tools=(WorkflowTool("back"),), max_turns=50, **VENDOR)
+        vendor.replies = [calls(("back", {"n": "x" * 500}), text="Wait.")]
+        reply = await desk.say(ada, "go")
+        assert [body.get("tool_choice") for _path, _headers, body in vendor.seen] == [None, None, "none"]
+        assert (reply.finish, reply.text) == ("max_turns", "Wait.\n\nWait.\n\nWait.")
 
 
 async def test_what_a_model_invents_is_told_to_it(asked):
