@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -66,12 +67,31 @@ def test_no_text_becomes_markup_or_code(path):
     assert list(faults_of(str(path.relative_to(UI)), path.read_text())) == []
 
 
+def imports_of(path: Path) -> list[str]:
+    """What a module imports, also what it imports later."""
+    pattern = r'(?:^(?:import|export)\b[^;]*?\bfrom |^import |\bimport\()"([^"]+)"'
+    return re.findall(pattern, path.read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(UI)))
 def test_each_import_is_found(path):
-    text = path.read_text()
-    for target in re.findall(r'(?:^(?:import|export)\b[^;]*?\bfrom |^import |\bimport\()"([^"]+)"', text, re.MULTILINE):
+    for target in imports_of(path):
         assert target.startswith("."), f"{target}: only the page's own files"
         assert (path.parent / target).resolve().is_file(), f"{path.name}: {target}"
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {path: [(path.parent / target).resolve() for target in imports_of(path)] for path in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(path.name for path in error.args[1]))
+
+
+def test_only_the_beginning_imports_the_table_of_pages():
+    assert [path.name for path in MODULES if any(target.endswith("/pages.js") for target in imports_of(path))] == [
+        "app.js"
+    ]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(UI)))

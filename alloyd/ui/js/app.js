@@ -3,8 +3,9 @@
 import { whenSessionIsLost } from "./api.js";
 import { put } from "./dom.js";
 import { refreshTimes } from "./format.js";
-import { placeFor } from "./layout.js";
+import { layoutOf } from "./layout.js";
 import { stopFollowing } from "./live.js";
+import { PAGES, SECTIONS } from "./pages.js";
 import { failure } from "./parts/basics.js";
 import { render, start } from "./router.js";
 import { forget, keep, load, session, whenSessionChanges } from "./session.js";
@@ -27,7 +28,7 @@ async function begin() {
     }
   });
   keep();
-  start(placeFor);
+  start(PAGES, layoutOf(PAGES, SECTIONS));
   setInterval(() => { if (session()) { refreshTimes(); } }, TIMES_MS);
 }
 

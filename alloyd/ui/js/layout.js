@@ -2,7 +2,6 @@
 
 import { h, icon, put } from "./dom.js";
 import { stopFollowing } from "./live.js";
-import { PAGES, SECTIONS } from "./pages.js";
 import { badge, button } from "./parts/basics.js";
 import { menu } from "./parts/menu.js";
 import { toast } from "./parts/toast.js";
@@ -12,12 +11,17 @@ import { chooseTheme, theme } from "./themes.js";
 
 const WIDE = matchMedia("(min-width: 52.01rem)");
 
-let root = null;
+const root = document.getElementById("app");
 let drawn = null;
 
-/** The place for `page`: inside of the navigation for a user, alone for a visitor. */
-export function placeFor(page) {
-  root ??= document.getElementById("app");
+/**
+ * What gives each page its place: `(page) => Node`, inside of the navigation for a user, alone for a visitor.
+ * @param {Object[]} pages the table of all pages
+ * @param {string[]} sections of the navigation, in their order
+ */
+export const layoutOf = (pages, sections) => (page) => placeFor(page, () => navigation(pages, sections));
+
+function placeFor(page, makeNavigation) {
   if (!session() || page?.visitor) {
     drawn = null;
     const place = h("main", { class: "gate", id: "main", tabindex: "-1" });
@@ -25,16 +29,15 @@ export function placeFor(page) {
     return place;
   }
   if (drawn?.session !== session()) {
-    drawn = draw();
+    drawn = draw(makeNavigation());
   }
   drawn.close();
   drawn.mark(page);
   return drawn.main;
 }
 
-function draw() {
+function draw(nav) {
   const main = h("main", { class: "main", id: "main", tabindex: "-1" });
-  const nav = navigation();
   const side = h("aside", { class: "side", id: "side", "aria-label": "Navigation" },
     h("div", { class: "side-head" }, brand(), button("Close navigation", { icon: "close", iconOnly: true, kind: "quiet drawer-close", onClick: () => close(true) })),
     h("div", { class: "side-switch" }, organizationMenu()),
@@ -77,13 +80,13 @@ function draw() {
 
 const brand = () => h("a", { class: "brand", href: "#/" }, h("img", { src: "/page/mark.svg", alt: "" }), "alloyd");
 
-function navigation() {
+function navigation(pages, sections) {
   const links = new Map();
-  const shown = PAGES.filter((page) => page.section !== null && (!page.needs || may(page.needs)));
-  const groups = SECTIONS.map((section) => [section, shown.filter((page) => page.section === section)]).filter(([, pages]) => pages.length);
-  const node = h("nav", { class: "side-nav", "aria-label": "Pages" }, groups.map(([section, pages]) => [
+  const shown = pages.filter((page) => page.section !== null && (!page.needs || may(page.needs)));
+  const groups = sections.map((section) => [section, shown.filter((page) => page.section === section)]).filter(([, entries]) => entries.length);
+  const node = h("nav", { class: "side-nav", "aria-label": "Pages" }, groups.map(([section, entries]) => [
     section && h("h2", null, section),
-    h("ul", null, pages.map((page) => {
+    h("ul", null, entries.map((page) => {
       const link = h("a", { href: `#${page.path}` }, icon(page.icon), page.title);
       links.set(page.path, link);
       return h("li", null, link);

@@ -2,14 +2,12 @@
 
 import { isAbort } from "./api.js";
 import { put } from "./dom.js";
-import { PAGES } from "./pages.js";
 import { failure, waiting } from "./parts/basics.js";
 import { closeDialogs } from "./parts/dialog.js";
 import { announce } from "./parts/toast.js";
 import { session } from "./session.js";
 
-const patterns = PAGES.map((page) => ({ page, names: [...page.path.matchAll(/:(\w+)/g)].map((match) => match[1]), pattern: patternOf(page.path) }));
-
+let patterns = [];
 let leaving = null;
 let shown = null;
 let onPage = () => {};
@@ -59,8 +57,9 @@ function find(path) {
   return null;
 }
 
-/** Begin. `told(page)` is called with each page before it is shown, and gives the place for it. */
-export function start(told) {
+/** Begin with the table of pages. `told(page)` is called with each page before it is shown, and gives the place for it. */
+export function start(pages, told) {
+  patterns = pages.map((page) => ({ page, names: [...page.path.matchAll(/:(\w+)/g)].map((match) => match[1]), pattern: patternOf(page.path) }));
   onPage = told;
   addEventListener("hashchange", () => render());
   render();
