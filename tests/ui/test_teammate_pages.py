@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from alloyd.config import ModelConfig, ProviderConfig
 from tests.app import Served, open_app
 from tests.ui.browser import PHONE, Window, open_page
+from tests.vendor import Held, chat, chunks, open_vendor, says, streams
 
 MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
 GREET = {
@@ -79,7 +81,7 @@ async def make_by_form(window: Window) -> None:
     await page.get_by_label("Workflow", exact=True).press("Enter")
     await window.check_accessible()
     await page.get_by_role("button", name="Make the teammate").click()
-    await expect(page.get_by_role("heading", level=1, name="Ada")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1, name="Ada", exact=True)).to_be_visible()
 
 
 async def talk(window: Window) -> None:
@@ -165,6 +167,42 @@ async def test_a_teammate_is_made_talked_to_opened_and_closed(tmp_path: Path) ->
         await page.get_by_role("button", name="Delete this teammate").click()
         await page.get_by_role("button", name="Delete", exact=True).click()
         await expect(page.get_by_text("No teammates yet")).to_be_visible()
+
+
+async def test_a_reply_is_shown_as_it_is_written_stopped_and_failed(tmp_path: Path) -> None:
+    held = Held(chunks("Let me ", "see.", finish=None, usage=None, done=False))
+    async with open_vendor() as vendor:
+        vendor.replies = [held, says({"error": {"message": "broken"}}, status=400), streams(chunks("Fine ", "now."))]
+        spoken = ProviderConfig(base_url=vendor.url, models=(ModelConfig("m"),))
+        async with open_app(tmp_path, providers={"vendor": spoken}) as served, open_page(served) as window:
+            await prepare(served)
+            one = await make(served, provider="vendor", model="m")
+            page = window.page
+            await window.open(f"/teammates/{one['id']}")
+            answers = page.locator(".said.assistant")
+            box = page.get_by_label("Message to Ada")
+            await box.fill("first")
+            await box.press("Enter")
+            await expect(answers.last.locator(".words")).to_have_text("Let me see.")
+            await page.get_by_role("button", name="Stop").click()
+            await expect(answers.last.locator(".foot")).to_contain_text("Stopped.")
+            (run,) = await served.data("GET", f"/workflow-runs?teammate_id={one['id']}", key="me")
+            assert run["status"] == "cancelled"
+            await say(page, "second")
+            await expect(answers.last.get_by_role("alert")).to_contain_text("broken")
+            await answers.last.get_by_role("button", name="Say it again").click()
+            await expect(box).to_have_value("second")
+            await page.get_by_role("button", name="Send").click()
+            await expect(answers.last.locator(".words")).to_have_text("Fine now.")
+            await expect(answers.last.locator(".foot")).to_contain_text("9 tokens in, 3 out")
+            # What others say in the conversation that is shown appears by itself, and so does a conversation of theirs.
+            talk_id = page.url.partition("conversation=")[2]
+            said = {"message": "from elsewhere", "conversation_id": talk_id}
+            vendor.replies = [says(chat("Heard."))]
+            await served.data("POST", f"/teammates/{one['id']}/messages", said, key="me")
+            await expect(answers.last.locator(".words")).to_have_text("Heard.")
+            await served.data("POST", f"/teammates/{one['id']}/messages", {"message": "anew"}, key="me")
+            await expect(page.locator(".talk").first).to_contain_text("anew")
 
 
 RUNNERS = {"curl": ["bash"], "Python": [sys.executable], "JavaScript": ["node"], "OpenAI client": [sys.executable]}

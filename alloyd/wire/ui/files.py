@@ -116,6 +116,7 @@ FILES: Final[Sequence[str]] = (
     "js/teammates/steps.js",
     "js/teammates/tester.js",
     "js/teammates/tools.js",
+    "js/teammates/turn.js",
     "js/theme.js",
     "js/themes.js",
     "mark.svg",

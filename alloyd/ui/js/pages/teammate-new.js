@@ -1,5 +1,6 @@
 // Makes a teammate.
 
+import { h } from "../dom.js";
 import { button, pageHead, panel } from "../parts/basics.js";
 import { toast } from "../parts/toast.js";
 import { teammateForm } from "../teammates/form.js";
@@ -17,6 +18,6 @@ export default async function show({ signal }) {
   });
   return [
     pageHead({ title: "New teammate", crumbs: [["Teammates", "#/teammates"]] }),
-    panel({ body: form }),
+    panel({ body: h("div", { class: "narrow" }, form) }),
   ];
 }

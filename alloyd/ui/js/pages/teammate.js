@@ -41,8 +41,8 @@ export default async function show({ params, query, signal, title }) {
   function draw() {
     title(teammate.name);
     put(head, pageHead({
-      title: h("span", { class: "row" }, teammate.name, channelBadge(teammate.channel), tag(modelText(teammate))),
-      about: teammate.role,
+      title: teammate.name,
+      about: h("span", { class: "row" }, channelBadge(teammate.channel), tag(modelText(teammate)), teammate.role),
       crumbs: [["Teammates", "#/teammates"]],
     }));
     const parts = [
@@ -82,7 +82,7 @@ export default async function show({ params, query, signal, title }) {
       toast("Saved. It holds from the next message on.");
     } }).catch((error) => failure(error, () => { drop("settings"); draw(); }));
     return h("div", { class: "stack" },
-      panel({ body: form }),
+      panel({ body: h("div", { class: "narrow" }, form) }),
       panel({ title: "Delete", body: h("div", { class: "row spread" },
         h("p", null, "Its conversations and its workflow go with it, and its keys end."),
         button("Delete this teammate", { kind: "danger", icon: "trash", onClick: async () => { if (await deleteTeammate(teammate)) { go("/teammates"); } } })) }));

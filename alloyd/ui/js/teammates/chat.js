@@ -2,18 +2,19 @@
 
 import { api, isAbort } from "../api.js";
 import { h, icon, put } from "../dom.js";
-import { count, money, number, time } from "../format.js";
+import { count, time } from "../format.js";
 import { follow } from "../live.js";
-import { button, empty, failure, notice, waiting } from "../parts/basics.js";
+import { button, empty, failure, waiting } from "../parts/basics.js";
 import { confirm } from "../parts/dialog.js";
-import { announce, toast } from "../parts/toast.js";
-import { gathered, readReply } from "../parts/tokens.js";
+import { toast } from "../parts/toast.js";
 import { remember } from "../router.js";
 import { may } from "../session.js";
-import { callList, foldedCalls, runLink } from "./steps.js";
+import { foldedCalls } from "./steps.js";
+import { turnOf } from "./turn.js";
 
-const SPOKEN_CHARS_MAX = 600;
 const NEAR_PX = 80;
+const TALKS_MAX = 500;
+const TALKS_LOOK_MS = 1000;
 
 /**
  * @param {Object} teammate
@@ -25,6 +26,7 @@ export function chatTab(teammate, { signal, conversation }) {
   const more = h("div", { class: "more", hidden: true });
   const thread = h("div", { class: "thread", role: "log", "aria-live": "off", "aria-label": "Messages", tabindex: "0" });
   const talks = new Map();
+  const shownRuns = new Set();
   let current = conversation;
   let turn = null;
   let reading = 0;
@@ -49,7 +51,7 @@ export function chatTab(teammate, { signal, conversation }) {
 
   function drawTalks() {
     const sorted = [...talks.values()].sort((a, b) => (a.updated_at === b.updated_at ? (a.id < b.id ? 1 : -1) : a.updated_at < b.updated_at ? 1 : -1));
-    put(listed, sorted.map((talk) => h("li", null, h("button", { type: "button", class: "talk", "aria-current": talk.id === current ? "true" : null, on: { click: () => show(talk.id) } },
+    put(listed, sorted.slice(0, TALKS_MAX).map((talk) => h("li", null, h("button", { type: "button", class: "talk", "aria-current": talk.id === current ? "true" : null, on: { click: () => show(talk.id) } },
       h("span", { class: "begins" }, talk.excerpt ?? "Nothing answered yet"),
       h("span", { class: "small soft" }, count(talk.messages_count, "message"), " · ", time(talk.updated_at))))));
     if (sorted.length === 0) {
@@ -57,10 +59,44 @@ export function chatTab(teammate, { signal, conversation }) {
     }
   }
 
-  async function refreshTalk(id) {
-    const found = await api.get(`${path}/conversations/${encodeURIComponent(id)}`, { signal, query: { limit: 1 } });
-    talks.set(id, found);
-    drawTalks();
+  const heard = new Set();
+  let looking = false;
+
+  /** Others talk with it, too: at most once a second the newest conversations are had, and what is new in the one that is shown. */
+  async function lookAtTalks() {
+    if (looking) {
+      return;
+    }
+    looking = true;
+    const ids = new Set(heard);
+    heard.clear();
+    try {
+      const { items } = await api.page(`${path}/conversations`, { signal });
+      for (const talk of items) {
+        talks.set(talk.id, talk);
+      }
+      drawTalks();
+      if (ids.has(current) && !turn) {
+        await append(current);
+      }
+    } catch {
+      // What is shown stays as it is; the next event tries again.
+    }
+    setTimeout(() => {
+      looking = false;
+      if (heard.size && !signal.aborted) {
+        lookAtTalks();
+      }
+    }, TALKS_LOOK_MS);
+  }
+
+  async function append(id) {
+    const { items: whole } = await api.page(`${path}/conversations/${encodeURIComponent(id)}`, { signal });
+    talks.set(id, whole);
+    const fresh = whole.messages.filter((message) => !shownRuns.has(message.run_id)).reverse();
+    if (id === current && !turn) {
+      stick(() => thread.append(...fresh.map(past)));
+    }
   }
 
   async function forget() {
@@ -89,6 +125,7 @@ export function chatTab(teammate, { signal, conversation }) {
       return;
     }
     const mine = reading;
+    shownRuns.clear();
     put(thread, waiting());
     try {
       const nodes = await earlier(id, null);
@@ -113,9 +150,21 @@ export function chatTab(teammate, { signal, conversation }) {
         thread.scrollTop += thread.scrollHeight - before;
       } }));
     }
-    return [above, ...page.items.messages.reverse().map((message) => said(message.role, message.text, {
-      at: message.created_at, below: message.role === "assistant" ? foldedCalls(message.run_id, signal) : null,
-    }).node)];
+    return [above, ...page.items.messages.reverse().map(past)];
+  }
+
+  function past(message) {
+    shownRuns.add(message.run_id);
+    return said(message.role, message.text, { at: message.created_at, below: message.role === "assistant" ? foldedCalls(message.run_id, signal) : null }).node;
+  }
+
+  /** Do what makes the thread longer; who read its end sees the new end. */
+  function stick(act) {
+    const near = thread.scrollHeight - thread.scrollTop - thread.clientHeight < NEAR_PX;
+    act();
+    if (near) {
+      toEnd();
+    }
   }
 
   function said(role, words, { at = null, below = null } = {}) {
@@ -143,7 +192,26 @@ export function chatTab(teammate, { signal, conversation }) {
       put(thread);
     }
     text.value = "";
-    const mine = turn = begin(message, current);
+    const conversationId = current;
+    const mine = turn = turnOf({
+      teammate,
+      message,
+      conversationId,
+      signal,
+      bubble: () => said("assistant", ""),
+      stick,
+      again: (words) => { text.value = words; text.focus(); },
+      onSettled: (talk, runId) => {
+        talks.set(talk.id, talk);
+        shownRuns.add(runId);
+        if (current === conversationId) {
+          current = talk.id;
+          head.hidden = false;
+          remember({ tab: "chat", conversation: talk.id });
+        }
+        drawTalks();
+      },
+    });
     thread.append(said("user", message, { at: Date.now() }).node, mine.node);
     toEnd();
     form.classList.add("busy");
@@ -157,130 +225,6 @@ export function chatTab(teammate, { signal, conversation }) {
       form.classList.remove("busy");
       drawSend();
     }
-  }
-
-  function begin(message, conversationId) {
-    const control = new AbortController();
-    const both = AbortSignal.any([signal, control.signal]);
-    const calls = callList();
-    const { node, body, foot } = said("assistant", "", { at: null });
-    const writing = h("span", { class: "writing" }, `${teammate.name} is answering`);
-    node.insertBefore(calls.node, body);
-    body.append(writing);
-    let runId = null;
-    let stopped = false;
-    let looking = false;
-    let lookAgain = false;
-    const words = gathered((more) => {
-      const near = thread.scrollHeight - thread.scrollTop - thread.clientHeight < NEAR_PX;
-      writing.remove();
-      body.append(more);
-      if (near) {
-        toEnd();
-      }
-    });
-
-    async function look() {
-      if (looking) {
-        lookAgain = true;
-        return;
-      }
-      looking = true;
-      do {
-        lookAgain = false;
-        try {
-          calls.update(await api.get(`/workflow-runs/${encodeURIComponent(runId)}`, { signal }));
-        } catch {
-          // The reply tells what is wrong; the steps are only beside it.
-        }
-      } while (lookAgain);
-      looking = false;
-    }
-
-    /** The answer's headers come with its first word: until then the events tell which run it is. */
-    async function recognize(id) {
-      const run = await api.get(`/workflow-runs/${encodeURIComponent(id)}`, { signal: both }).catch(() => null);
-      const same = run?.payload?.message === message && (!conversationId || run.payload.conversation_id === conversationId);
-      if (same && !runId) {
-        runId = id;
-        look();
-      }
-    }
-
-    async function settle(id, done) {
-      const { items: whole } = await api.page(`${path}/conversations/${encodeURIComponent(id)}`, { signal, query: { limit: 2 } });
-      const reply = whole.messages.find((each) => each.role === "assistant" && each.run_id === runId);
-      talks.set(id, { ...whole });
-      if (current === conversationId) {
-        current = id;
-        head.hidden = false;
-        remember({ tab: "chat", conversation: id });
-      }
-      drawTalks();
-      if (reply) {
-        put(body, reply.text); // a model may have broken off and begun anew
-        announce(`${teammate.name}: ${reply.text.slice(0, SPOKEN_CHARS_MAX)}`);
-      }
-      await look();
-      put(foot, h("p", { class: "small soft" }, usageText(done.usage), done.finish_reason === "stop" ? "" : ` · ended by ${done.finish_reason.replaceAll("_", " ")}`, " · ", runLink(runId, "Open the run")));
-    }
-
-    async function run() {
-      const asked = { message, ...(conversationId ? { conversation_id: conversationId } : {}) };
-      try {
-        const response = await api.fetch("POST", api.url(`${path}/messages`), { body: asked, signal: both, headers: { Accept: "text/event-stream" } });
-        runId = response.headers.get("X-Alloyd-Run-Id");
-        look();
-        const { done } = await readReply(response, words.add);
-        words.flush();
-        await settle(response.headers.get("X-Alloyd-Conversation-Id"), done);
-      } catch (error) {
-        words.flush();
-        if (signal.aborted) {
-          return;
-        }
-        writing.remove();
-        if (stopped) {
-          put(foot, h("p", { class: "small soft" }, stopped, runId && [" · ", runLink(runId, "Open the run")]));
-        } else if (!isAbort(error)) {
-          runId ??= error.details?.[0]?.run_id ?? null;
-          put(foot, notice("bad", error.message, runId && [" ", runLink(runId, "Open the run")]), button("Say it again", { small: true, icon: "retry", onClick: () => { text.value = message; text.focus(); } }));
-        }
-        if (runId) {
-          await look();
-        }
-      }
-    }
-
-    return {
-      node,
-      run,
-      async stop() {
-        stopped = "Stopped.";
-        try {
-          if (runId && may("run.cancel")) {
-            await api.post(`/workflow-runs/${encodeURIComponent(runId)}/cancel`);
-          } else {
-            stopped = "Not waited for. The run goes on, and its reply is kept in the conversation.";
-          }
-        } catch (error) {
-          stopped = `Not waited for: ${error.message}`;
-        }
-        control.abort();
-        announce(stopped);
-      },
-      leave: () => { if (!both.aborted) { stopped = "Not waited for."; control.abort(); } },
-      onEvents(events) {
-        for (const event of events) {
-          if (!runId && event.kind === "workflow.run.queued" && event.workflow_id === teammate.workflow_id) {
-            recognize(event.run_id);
-          } else if (runId && event.run_id === runId && event.kind.startsWith("workflow.node.")) {
-            look();
-            return;
-          }
-        }
-      },
-    };
   }
 
   // -- the parts of the tab ------------------------------------------------------------------------------------------
@@ -308,11 +252,12 @@ export function chatTab(teammate, { signal, conversation }) {
   drawSend();
   follow({ kinds: ["workflow.run.queued", "workflow.node.", "teammate."], signal, onEvents: (events) => {
     turn?.onEvents(events);
-    const talked = events.filter((event) => event.kind === "teammate.replied" && event.subject === teammate.id).map((event) => event.payload.conversation_id);
-    for (const id of new Set(talked)) {
-      if (id && !turn) {
-        refreshTalk(id).catch(() => {}); // somebody else talks with it, too
-      }
+    const talked = events.filter((event) => event.kind === "teammate.replied" && event.subject === teammate.id && event.payload.conversation_id);
+    for (const event of talked) {
+      heard.add(event.payload.conversation_id);
+    }
+    if (talked.length) {
+      lookAtTalks();
     }
   } });
   listTalks();
@@ -323,10 +268,4 @@ export function chatTab(teammate, { signal, conversation }) {
       listed, more),
     h("section", { class: "panel room", "aria-label": "Conversation" }, head, thread,
       may("teammate.message") ? form : h("p", { class: "small soft none" }, icon("info"), "Your role may read conversations, not take part in them.")));
-}
-
-/** "12 tokens in, 34 out · $0.01". */
-export function usageText(usage) {
-  const tokens = `${number(usage.input_tokens)} tokens in, ${number(usage.output_tokens)} out`;
-  return usage.cost_usd === null || usage.cost_usd === undefined ? tokens : `${tokens} · ${money(usage.cost_usd)}`;
 }
