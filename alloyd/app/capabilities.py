@@ -44,6 +44,7 @@ from alloyd.domain.retention.service import RetentionService
 from alloyd.domain.retention.worker import RetentionWorker
 from alloyd.domain.runs.archived import ArchivedRuns
 from alloyd.domain.runs.event_waits import CONSUMER, EventWaits
+from alloyd.domain.runs.family import Families
 from alloyd.domain.runs.looking import RunLookup
 from alloyd.domain.runs.pulse import Pulse
 from alloyd.domain.runs.retries import RetryService
@@ -239,6 +240,7 @@ class Capabilities:
                 credentials=self.credentials,
                 keeper=self.credential_keeper,
                 workflows=self.workflows,
+                families=Families(self.database),
                 call_depth_max=engine.call_depth_max,
                 foreach_items_max=engine.foreach_items_max,
                 objects=self.objects,

@@ -187,6 +187,16 @@ class StepWorkflows(Protocol):
         """The newest published version, or the named one; ``not_found`` when there is none that runs."""
 
 
+class StepFamilies(Protocol):
+    """The runs around the own one (domain/runs has it)."""
+
+    async def count_asked(self, org_id: str, run_id: str) -> int:
+        """How many runs models have asked for, of all that the topmost run above led to."""
+
+    async def holds_place(self, org_id: str, run_id: str, slot: Slot) -> bool:
+        """Whether the run and those above it, which wait for it, leave no free place."""
+
+
 class StepWebhooks(Protocol):
     """The organization's outgoing webhooks as an operation may use them (domain/webhooks has it)."""
 
@@ -262,6 +272,7 @@ class Services:
     output_bytes_max: int = 1024 * 1024
     file_bytes_max: int = 10 * 1024 * 1024  # what storage takes as one file
     workflows: StepWorkflows | None = None
+    families: StepFamilies | None = None
     call_depth_max: int = 16
     foreach_items_max: int = 10_000
     webhooks: StepWebhooks | None = None

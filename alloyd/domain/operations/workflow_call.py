@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -10,6 +10,8 @@ from alloyd.domain.operations.faults import service_faults
 from alloyd.domain.operations.model import Config, Operation, OperationError, Outcome, StartChild, StepContext, Target
 
 NAME_CHARS_MAX = 200
+# Runs that models may ask for on account of one run: a teammate whose tools lead to teammates has no other end.
+ASKED_RUNS_MAX: Final = 1000
 
 
 class CallConfig(Config, frozen=True):
@@ -32,12 +34,38 @@ async def execute(ctx: StepContext, config: CallConfig) -> Outcome:
 
     The run is made in the very commit that records this step as waiting, so there is exactly one, whatever happens. It
     is cancelled when this run ends before it. When it fails, this step fails with its error, and is not tried again:
-    its own steps were. Calls go at most `engine.call_depth_max` deep (`too_deep`).
+    its own steps were. Calls go at most `engine.call_depth_max` deep (`too_deep`). A run that would have to wait for
+    this one, or for one above it, to give up its concurrency key is not begun (`deadlock`).
     """
+    await _check_asked(ctx)
     version = None if isinstance(config.version, UnsetType) else config.version
     target = await find_target(ctx, config.workflow, version)
     payload = dict(ctx.inputs) if config.input is UNSET else config.input
+    if config.wait:
+        await _check_place(ctx, target, payload)
     return StartChild(target, payload, config.wait)
+
+
+async def _check_asked(ctx: StepContext) -> None:
+    """A model that asks may have been talked into it. Raises OperationError ``too_many_runs``."""
+    families = ctx.services.families
+    if ctx.grown_by is None or families is None:
+        return
+    if await families.count_asked(ctx.principal.org_id, ctx.run_id) >= ASKED_RUNS_MAX:
+        told = f"one message may lead to {ASKED_RUNS_MAX} runs, and there are as many"
+        raise OperationError("too_many_runs", told)
+
+
+async def _check_place(ctx: StepContext, target: Target, payload: Any) -> None:
+    """Raises OperationError ``deadlock``."""
+    families = ctx.services.families
+    if target.find_slot is None or families is None:
+        return
+    with service_faults("input"):
+        slot = target.find_slot(payload)
+    if slot is not None and await families.holds_place(ctx.principal.org_id, ctx.run_id, slot.of(ctx.end_user_id)):
+        told = "the run would wait for its concurrency key, which this one, or one above it, has until it ends"
+        raise OperationError("deadlock", told)
 
 
 async def find_target(ctx: StepContext, workflow: str, version: int | None) -> Target:
