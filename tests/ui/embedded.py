@@ -41,8 +41,8 @@ async def fill_embedded(served: Served, key: str) -> dict[str, str]:
     for member in members[:1]:
         await post(f"/teams/{team}/members", user_id=member["user_id"], role="admin")
         await post("/grants", principal=f"user:{member['user_id']}", action="workflow.run", effect="allow")
-        resource = f"workflow:{flow}"
-        await post("/grants", principal=member["user_id"], action="workflow.*", effect="deny", resource=resource)
+        resource = "asset:0198c1de-0000-7000-8000-000000000000"
+        await post("/grants", principal=member["user_id"], action="asset.*", effect="deny", resource=resource)
     return {"integration": "int_shopify", "end_user": users[0], "connector": "slack", "team": team}
 
 

@@ -60,7 +60,7 @@ async function remove(one) {
 }
 
 function actionList(one) {
-  const search = fieldOf({ name: "q", label: "Search", type: "search", placeholder: "Part of an action’s name", plain: true });
+  const search = fieldOf({ name: "q", label: "Search", type: "search", placeholder: "Part of its name", plain: true });
   const matching = () => {
     const part = (search.read() ?? "").toLowerCase();
     return one.action_schemas.filter((action) => `${action.key} ${action.title} ${action.description}`.toLowerCase().includes(part));

@@ -59,6 +59,7 @@ async function remove(path, user) {
   const gone = await formDialog({
     title: `Delete ${user.username}`,
     label: "Delete and purge",
+    danger: true,
     before: [
       notice("warn", "Everything is uninstalled, its runs are cancelled, and all that they were told, did and said is taken away. The username and the full name are erased. Nothing brings it back."),
       h("p", null, "Tokens of this user end at once. The purge goes on in the background, also after a restart."),

@@ -19,7 +19,7 @@ export const FIELDS = [
 
 export default function show({ query, signal }) {
   let part = query.get("q") ?? "";
-  const search = fieldOf({ name: "q", label: "Search", type: "search", value: part, placeholder: "Part of a username or name", plain: true });
+  const search = fieldOf({ name: "q", label: "Search", type: "search", value: part, placeholder: "Part of a name", plain: true });
   const list = table({
     label: "End users",
     load: (next) => api.page("/end-users", { query: { q: part }, signal, next }),

@@ -25,7 +25,7 @@ export default function show({ signal }) {
     columns: [
       { title: "Who", lead: true, cell: (grant) => whoCell(grant, names) },
       { title: "Effect", cell: (grant) => badge(grant.effect) },
-      { title: "Action", cell: (grant) => h("code", null, grant.action) },
+      { title: "Action", cell: (grant) => h("code", { class: "nowrap" }, grant.action) },
       { title: "On", cell: (grant) => (grant.resource ? h("code", null, grant.resource) : h("span", { class: "soft" }, "everything")) },
       { title: "Made", cell: (grant) => time(grant.created_at) },
       { title: "What to do", acts: true, cell: (grant) => may("grant.write") && button("Take back", { small: true, kind: "danger", onClick: () => takeBack(grant, list) }) },
@@ -115,5 +115,5 @@ function checkPanel() {
       put(answer, notice(allowed ? "good" : "warn", h("strong", null, allowed ? "You may. " : "You may not. "), reason));
     },
   });
-  return panel({ title: "Check access", body: [h("p", { class: "soft small" }, "Asks for you what each request is asked: organization, scopes, denies, allows, role."), made.node, answer] });
+  return panel({ title: "Check access", body: h("div", { class: "stack" }, h("p", { class: "soft small" }, "Asks for you what each request is asked: organization, scopes, denies, allows, role."), made.node, answer) });
 }

@@ -11,7 +11,7 @@ export function codeBlock(text, { label = "Code", titled = false, wraps = false 
   const pre = h("pre", { tabindex: "0", role: "region", "aria-label": label }, h("code", null, shown));
   const again = copyButton(text, { label: `Copy ${label.toLowerCase()}`, iconOnly: true, kind: "quiet" });
   return titled
-    ? h("div", { class: ["code", wraps && "wraps"] }, h("header", null, label, again), pre)
+    ? h("div", { class: ["code", wraps && "wraps"] }, h("header", { role: "none" }, label, again), pre)
     : h("div", { class: ["code", wraps && "wraps"] }, pre, again);
 }
 

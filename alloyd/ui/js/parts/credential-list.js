@@ -35,7 +35,7 @@ export function credentialList({ signal, endUser = null, connector = "", onConne
       { title: "Label", lead: true, cell: (one) => [h("span", { class: "name" }, one.label), h("span", { class: "sub" }, one.connector)] },
       { title: "State", cell: (one) => [badge(one.status), one.fault && h("span", { class: "sub" }, one.fault)] },
       { title: "Kind", cell: (one) => tag(one.kind) },
-      !endUser && { title: "Whose", cell: (one) => (one.end_user_id ? h("a", { href: `#/end-users/${encodeURIComponent(one.end_user_id)}` }, "an end user’s") : "the organization’s") },
+      !endUser && { title: "Whose", cell: (one) => (one.end_user_id ? h("a", { href: `#/end-users/${encodeURIComponent(one.end_user_id)}` }, "an end user’s") : h("span", { class: "nowrap" }, "the organization’s")) },
       { title: "Last used", cell: (one) => (one.last_used_at ? time(one.last_used_at) : h("span", { class: "soft" }, "never")) },
       { title: "Token ends", cell: (one) => (one.expires_at ? h("span", { title: dateTime(one.expires_at) }, one.refreshable ? "renewed by itself" : time(one.expires_at)) : h("span", { class: "soft" }, "–")) },
       { title: "Made", cell: (one) => time(one.created_at) },

@@ -62,13 +62,14 @@ export async function confirm({ title, text, label, act, danger = true }) {
 
 /**
  * A form in a dialog; what `submit` gave, or null when it was closed.
- * @param {{title: string, fields: Object[], submit: (values) => Promise<any>, label?: string, before?: Node[], large?: boolean}} options
+ * @param {{title: string, fields: Object[], submit: (values) => Promise<any>, label?: string, before?: Node[], large?: boolean, danger?: boolean}} options
  */
-export async function formDialog({ title, fields, submit, label = "Save", before = [], large = false }) {
+export async function formDialog({ title, fields, submit, label = "Save", before = [], large = false, danger = false }) {
   let result = null;
   const made = form({
     fields,
     label,
+    kind: danger ? "danger primary" : "primary",
     before,
     extra: [button("Cancel", { onClick: () => opened.close() })],
     submit: async (values) => {

@@ -29,10 +29,9 @@ export function installationList({ signal, names, query, filters = null, whose =
     load: (next) => api.page("/installations", { query: query(), signal, next }),
     columns: [
       whose && { title: "End user", lead: true, cell: (one) => h("a", { class: "name", href: endUserHref(one.end_user_id) }, one.username ?? one.end_user_id) },
-      { title: "Workflow", lead: !whose, cell: (one) => workflowName(one.workflow_id, names) },
+      { title: "Workflow", lead: !whose, cell: (one) => h("span", null, workflowName(one.workflow_id, names), h("span", { class: "sub" }, one.event ? ["started by ", h("code", null, one.event)] : "no event starts it")) },
       { title: "Release", cell: releaseCell },
       { title: "State", cell: (one) => badge(one.active ? "active" : "inactive") },
-      { title: "Started by", cell: (one) => (one.event ? h("code", null, one.event) : h("span", { class: "soft" }, "no event")) },
       { title: "Installed", cell: (one) => time(one.created_at) },
       { title: "What to do", acts: true, cell: (one) => acts(one, list, names) },
     ].filter(Boolean),
@@ -45,7 +44,7 @@ export function installationList({ signal, names, query, filters = null, whose =
 
 function releaseCell(one) {
   const newer = isNewer(one.newest_release, one.release);
-  return [h("span", { class: "mono" }, one.release), newer && h("span", { class: "sub" }, `${one.newest_release} is out`)];
+  return h("span", null, h("span", { class: "mono" }, one.release), newer && h("span", { class: "sub nowrap" }, `${one.newest_release} is out`));
 }
 
 /** What others do is shown too: rows that are here change in their place. At most one look a second. */

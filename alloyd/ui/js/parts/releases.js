@@ -89,16 +89,18 @@ export async function compareReleases(workflowId, name, signal) {
       put(place, empty({ icon: "rocket", title: "No release yet", text: "Until there is one, what is published counts as 1.0.0." }));
       return;
     }
-    const options = releases.map((one) => [String(one.version), `${one.release} (version ${one.version})`]);
+    const options = releases.map((one) => [one.release, `${one.release} (version ${one.version})`]);
+    const versionOf = new Map(releases.map((one) => [one.release, one.version]));
     const before = fieldOf({ name: "before", label: "From", type: "select", options, value: options[Math.min(1, options.length - 1)][0] });
     const after = fieldOf({ name: "after", label: "To", type: "select", options, value: options[0][0] });
     const shown = h("div");
     const look = async () => {
       put(shown, waiting());
-      const asked = [before.read(), after.read()];
+      const chosen = [before.read(), after.read()];
+      const asked = chosen.map((label) => versionOf.get(label));
       try {
         const texts = asked[0] === asked[1] ? null : await Promise.all(asked.map((version) => api.get(`${pathOf(workflowId)}/text`, { query: { version }, signal })));
-        if (asked[0] === before.read() && asked[1] === after.read()) {
+        if (chosen[0] === before.read() && chosen[1] === after.read()) {
           put(shown, texts ? diffView(texts[0].text, texts[1].text) : notice("info", "Both are the same version."));
         }
       } catch (error) {
