@@ -12,6 +12,7 @@ export function menu(face, items, { label, up = false, atEnd = false, kind = "qu
   const opener = h("button", { type: "button", class: ["button", kind], "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label, on: { click: toggle } }, face);
   const node = h("div", { class: "menu", on: { keydown: onKey } }, opener);
   let list = null;
+  let anchor = null;
 
   function toggle() {
     if (list) {
@@ -44,6 +45,7 @@ export function menu(face, items, { label, up = false, atEnd = false, kind = "qu
 
   function place() {
     const around = opener.getBoundingClientRect();
+    anchor = around;
     const room = document.documentElement.clientWidth;
     const { style } = list;
     style.minWidth = `${Math.min(around.width, room - 16)}px`;
@@ -66,7 +68,9 @@ export function menu(face, items, { label, up = false, atEnd = false, kind = "qu
   }
 
   function onScroll(event) {
-    if (!list?.contains(event.target)) {
+    // A scroll from before it was opened is told after it: only one that takes the button elsewhere counts.
+    const now = opener.getBoundingClientRect();
+    if (!list?.contains(event.target) && (now.top !== anchor.top || now.left !== anchor.left)) {
       close();
     }
   }
