@@ -39,6 +39,7 @@ export default async function show({ params, query, signal, title }) {
   }
 
   function draw() {
+    const focused = place.contains(document.activeElement) ? document.activeElement : null;
     title(teammate.name);
     put(head, pageHead({
       title: teammate.name,
@@ -57,6 +58,7 @@ export default async function show({ params, query, signal, title }) {
       selected = id;
       remember({ tab: id });
     } }).node);
+    requestAnimationFrame(() => { if (focused?.isConnected) { focused.focus({ preventScroll: true }); } });
   }
 
   function adopt(next) {
