@@ -215,6 +215,7 @@ class Talking:
         raise _failed(run_id, ended.error or StepError("failed", "the run failed"))
 
 
+_COUNT_MAX: Final = 2**53
 _FOREVER_S: Final = 366 * 24 * 3600.0
 _NO_REPLY: Final = StepError("unprocessable", "the teammate's workflow ended without a reply")
 
@@ -242,21 +243,32 @@ def _read_reply(run_id: str, output: Any) -> Reply | None:
         return None
     given = output.get("usage")
     usage = given if isinstance(given, dict) else {}
-    cost = usage.get("cost_usd")
     told = Usage(
-        int(usage.get("input_tokens") or 0),
-        int(usage.get("output_tokens") or 0),
-        None if cost is None else round(cost * 1_000_000),
+        _count(usage.get("input_tokens")),
+        _count(usage.get("output_tokens")),
+        _micro_usd(usage.get("cost_usd")),
     )
     return Reply(
         run_id,
-        output.get("conversation_id"),
+        _word(output.get("conversation_id")),
         output["reply"],
         told,
-        str(output.get("finish") or "stop"),
-        output.get("model"),
-        output.get("provider_id"),
+        _word(output.get("finish")) or "stop",
+        _word(output.get("model")),
+        _word(output.get("provider_id")),
     )
+
+
+def _count(given: Any) -> int:
+    return given if type(given) is int and 0 <= given <= _COUNT_MAX else 0
+
+
+def _micro_usd(given: Any) -> int | None:
+    return round(given * 1_000_000) if type(given) in (int, float) and 0 <= given <= _COUNT_MAX else None
+
+
+def _word(given: Any) -> str | None:
+    return given if isinstance(given, str) else None
 
 
 def _too_late(run_id: str) -> AlloydError:

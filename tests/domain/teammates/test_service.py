@@ -19,6 +19,7 @@ from alloyd.domain.teammates.model import (
     PastMessage,
     StorageRights,
     TeammateChange,
+    Usage,
     WorkflowTool,
 )
 from alloyd.errors import AlloydError, Code
@@ -308,3 +309,25 @@ async def test_a_changed_workflow_may_say_something_else_or_nothing(desk):
     (newest, *_rest) = await desk.teammates.list_runs(desk.who, ada.id, None, None, 1)
     outcome = await desk.teammates.find_reply(desk.who, ada.id, newest.id)
     assert outcome.error.code == "unprocessable"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "much",
+        {"input_tokens": "9", "output_tokens": [1], "cost_usd": "cheap"},
+        {"input_tokens": -1, "output_tokens": 1.5, "cost_usd": -1},
+        {"input_tokens": True, "cost_usd": 1e300},
+    ],
+)
+async def test_what_a_changed_workflow_says_of_usage_is_not_believed_blindly(desk, usage):
+    """Its owners may write anything there: neither the reply nor the request log may break over it."""
+    ada = await desk.make()
+    name = (await desk.served.app.workflows.get(desk.who, ada.workflow_id)).workflow.name
+    values = {"reply": "hm", "usage": usage, "conversation_id": 1, "finish": [], "model": {}, "provider_id": 2}
+    say = {"key": "say", "operation": "transform", "config": {"values": values}}
+    await desk.served.app.workflows.save(desk.who, {"name": name, "nodes": [say]})
+    reply = await desk.say(ada, "hi")
+    assert (reply.text, reply.usage, reply.finish) == ("hm", Usage(0, 0, None), "stop")
+    assert (reply.conversation_id, reply.model, reply.provider_id) == (None, None, None)
+    assert (await desk.teammates.find_reply(desk.who, ada.id, reply.run_id)).reply == reply
