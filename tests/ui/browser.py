@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from axe_core_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from alloyd.domain.users.service import CreateUser
 from alloyd.principal import Role
@@ -23,6 +23,7 @@ EMAIL, PASSWORD = "ada@example.com", "correct horse battery staple"
 TIMEOUT_MS = 20_000
 # What Chromium itself says of an answer that the page expects and handles.
 EXPECTED_CONSOLE = "Failed to load resource: the server responded with a status of"
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @dataclass
