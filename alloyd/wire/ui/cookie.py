@@ -45,8 +45,14 @@ class PageAuthenticator(Authenticator):
 
 
 def read_cookie(request: web.Request) -> str | None:
-    """The session's token, if the request carries one."""
-    return request.cookies.get(COOKIE)
+    """The session's token, if the request carries one and no other beside it.
+
+    Who controls a sibling of this host's name, or another port of it, can have browsers send a cookie of theirs too:
+    a visitor would then work in a stranger's session without knowing.
+    """
+    given = [pair.partition("=") for header in request.headers.getall("Cookie", ()) for pair in header.split(";")]
+    found = [value.strip() for name, _equals, value in given if name.strip() == COOKIE]
+    return found[0] if len(found) == 1 else None
 
 
 def set_cookie(call: Call, issued: IssuedToken, *, secure: bool) -> None:

@@ -42,11 +42,11 @@ class OriginRule:
             raise _refused("Origin: not the origin of this page")
 
     def is_secure(self, request: web.Request) -> bool:
-        """Whether the browser reaches the page over HTTPS, so that the cookie may say that it wants that."""
-        public_url = self._public_url()
-        if public_url is not None and request.headers.get("Origin") == public_url.rstrip("/"):
-            return public_url.startswith("https:")
-        return request.scheme == "https"
+        """Whether the browser reaches the page over HTTPS, so that the cookie may say that it wants that.
+
+        The browser says so itself, as the origin: a proxy may have ended TLS, whether it is configured or not.
+        """
+        return request.scheme == "https" or request.headers.get("Origin", "").startswith("https:")
 
     def _is_own(self, request: web.Request) -> bool:
         origin = request.headers.get("Origin", "")

@@ -47,6 +47,30 @@ async def test_behind_a_proxy_the_configured_origin_counts(
         assert (await visitor.ask("POST", "/ui/session", body, headers))[0] == 403
 
 
+async def test_a_cookie_seen_over_https_stays_there(served: Served, visitor: Visitor) -> None:
+    """Also behind a proxy that nobody configured: the browser says where it is."""
+    await sign_in(served, "ann", "acme admin")
+    headers = {**FROM_PAGE, "Origin": "https://page.example.com"}
+    _status, _answer, got = await visitor.ask("POST", "/ui/session", {"email": ANN, "password": PASSWORD}, headers)
+    assert got["Set-Cookie"].endswith("; Secure")
+
+
+async def test_of_two_sessions_at_once_neither_counts(served: Served, visitor: Visitor) -> None:
+    await sign_in(served, "ann", "acme admin")
+    await sign_in(served, "eve", "other admin")
+    own, strangers = [
+        (await served.app.sessions.sign_in(f"{name}@example.com", PASSWORD, None, "local", Use.PAGE)).token
+        for name in ("ann", "eve")
+    ]
+    for cookie, expected in (
+        (f"other=1; alloyd_session={own}", 200),
+        (f"alloyd_session={strangers}; alloyd_session={own}", 401),
+        (f"alloyd_session={own};alloyd_session={strangers}", 401),
+        (f"alloyd_session={own}; alloyd_session=", 401),
+    ):
+        assert (await visitor.ask("GET", "/ui/session", None, {"Cookie": cookie}))[0] == expected, cookie
+
+
 async def test_session_tells_who_uses_the_page(served: Served, visitor: Visitor) -> None:
     assert (await visitor.ask("GET", "/ui/session"))[0] == 401
     person = await sign_in(served, "ann", "acme viewer", "other admin")
