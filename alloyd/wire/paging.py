@@ -70,9 +70,20 @@ class Pager:
             raise bad_request(f"limit: at most {self._limits.limit_max}", "limit")
         return Page(limit, None if query.cursor is None else self.decode(query.cursor))
 
-    def cut(self, call: Call, page: Page, found: Sequence[T], position: Callable[[T], tuple[Any, ...]]) -> Sequence[T]:
-        """What of the ``page.fetch`` rows asked for belongs on the page; sets ``links.next`` when more follow."""
-        if len(found) <= page.limit:
+    def cut(
+        self,
+        call: Call,
+        page: Page,
+        found: Sequence[T],
+        position: Callable[[T], tuple[Any, ...]],
+        *,
+        cut_short: bool = False,
+    ) -> Sequence[T]:
+        """What of the ``page.fetch`` rows asked for belongs on the page; sets ``links.next`` when more follow.
+
+        With ``cut_short`` they do although ``found`` has fewer.
+        """
+        if len(found) <= page.limit and not cut_short:
             return found
         kept = found[: page.limit]
         self.link_next(call, position(kept[-1]))

@@ -217,7 +217,8 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Narrows a list of runs; times in ms since the epoch. ``top_level``: none that another run started."""
+    """Narrows a list of runs; times in ms since the epoch. ``top_level``: none that another run started. ``slim``:
+    without their context and output."""
 
     state: RunState | None = None
     workflow_id: str | None = None
@@ -228,6 +229,15 @@ class RunFilter:
     dead: bool = False
     top_level: bool = False
     end_user_id: str | None = None
+    slim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of a list of runs. ``cut_short``: others follow, but what these hold was enough for one page."""
+
+    runs: list[RunView]
+    cut_short: bool = False
 
 
 Order = Literal["asc", "desc"]

@@ -11,7 +11,7 @@ from alloyd.db import Database, Tx
 from alloyd.domain.idempotency import service as idempotency
 from alloyd.domain.idempotency.model import Once
 from alloyd.domain.runs import store, store_waits
-from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunState, RunView, Step, StepState
+from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunPage, RunState, RunView, Step, StepState
 from alloyd.domain.runs.service import RunService, refuse_denied_run
 from alloyd.domain.runs.store import NewRun, StoredRun
 from alloyd.domain.workflows.model import Graph, Runnable
@@ -49,9 +49,7 @@ class RetryService:
         """
         return await self._retry(principal, run_id, start, version, once, dead=False)
 
-    async def list_dead(
-        self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int
-    ) -> list[RunView]:
+    async def list_dead(self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int) -> RunPage:
         """A page of runs that failed for good and that nobody has dealt with, newest first."""
         return await self._runs.list_page(principal, replace(wanted, dead=True), before_id, limit)
 

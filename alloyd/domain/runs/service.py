@@ -23,6 +23,7 @@ from alloyd.domain.runs.model import (
     Ended,
     RunDetail,
     RunFilter,
+    RunPage,
     RunState,
     RunView,
     Started,
@@ -422,10 +423,8 @@ class RunService:
             raise not_found(_WHAT)
         return view.state
 
-    async def list_page(
-        self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int
-    ) -> list[RunView]:
-        """A page of the organization's runs, newest first."""
+    async def list_page(self, principal: Principal, wanted: RunFilter, before_id: str | None, limit: int) -> RunPage:
+        """A page of the organization's runs, newest first; fewer than ``limit`` when they hold very much."""
         return await self._database.read(
             lambda conn: store_lists.list_page(conn, principal.org_id, wanted, before_id, limit)
         )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from alloyd.domain.runs.model import NewestRun, RunFilter, RunState, RunView
+from alloyd.domain.runs.model import NewestRun, RunFilter, RunPage, RunState
 from alloyd.domain.runs.store import view_of
 
 _LIST = (
     "SELECT id, org_id, workflow_id, version, state, trigger_kind, started_by, steps_total, steps_done, "
     "created_at, queued_at, started_at, ended_at, deadline_at, retry_of, parent_run_id, parent_step, awaited, "
-    "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, output, context, NULL "
+    "depth, scope, item_index, held_back, retried_by, end_user_id, metadata, error, "
+    "iif(:slim, NULL, output), iif(:slim, NULL, context), NULL "
     "FROM runs "
 )
+_OUTPUT, _CONTEXT = 26, 27  # where these two are in a row
+# Contexts and outputs of a page, in characters: with this many it ends, however many runs it was to have.
+PAGE_CHARS_MAX = 8 * 1024 * 1024
 _NARROWED = (
     "AND (:workflow IS NULL OR workflow_id = :workflow) AND (:trigger IS NULL OR trigger_kind = :trigger) "
     "AND (:from IS NULL OR created_at >= :from) AND (:to IS NULL OR created_at < :to) "
@@ -46,10 +51,10 @@ LIST_TOP_LEVEL_OF_WORKFLOW = (
 )
 
 
-def list_page(
-    conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int
-) -> list[RunView]:
+def list_page(conn: sqlite3.Connection, org_id: str, wanted: RunFilter, before_id: str | None, limit: int) -> RunPage:
     """Newest first, those before ``before_id``, without their payloads; none when that run is gone.
+
+    At least one if there is one, and fewer than ``limit`` when they hold more than :data:`PAGE_CHARS_MAX`.
 
     Retention deletes the oldest first, so nothing is left behind a run that is gone.
     """
@@ -63,13 +68,21 @@ def list_page(
             "trigger": wanted.trigger_kind,
             "end_user": wanted.end_user_id,
             "top_level": wanted.top_level,
+            "slim": wanted.slim,
             "from": wanted.created_from,
             "to": wanted.created_to,
             "before": before_id,
             "limit": limit,
         },
     )
-    return [view_of(row) for row in rows]
+    found: list[tuple[Any, ...]] = []
+    chars = 0
+    for row in rows:
+        chars += len(row[_OUTPUT] or "") + len(row[_CONTEXT] or "")
+        if found and chars > PAGE_CHARS_MAX:
+            return RunPage([view_of(one) for one in found], cut_short=True)
+        found.append(row)
+    return RunPage([view_of(one) for one in found])
 
 
 def _statement_for(wanted: RunFilter) -> str:

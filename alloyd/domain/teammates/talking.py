@@ -13,7 +13,7 @@ from alloyd.db import Database, Tx
 from alloyd.domain.authz.model import Resource
 from alloyd.domain.authz.service import refuse_denied
 from alloyd.domain.idempotency.model import Once
-from alloyd.domain.runs.model import Ended, RunFilter, RunState, RunView, StartRun, StepError
+from alloyd.domain.runs.model import Ended, RunFilter, RunPage, RunState, RunView, StartRun, StepError
 from alloyd.domain.runs.service import RunService
 from alloyd.domain.runs.together import start_together
 from alloyd.domain.teammates import store
@@ -194,7 +194,7 @@ class Talking:
 
     async def list_runs(
         self, principal: Principal, teammate_id: str, state: RunState | None, before_id: str | None, limit: int
-    ) -> list[RunView]:
+    ) -> RunPage:
         """The request log: a page of the runs of the teammate's workflow, newest first. Raises ``not_found``."""
         teammate = await self.get(principal, teammate_id)
         wanted = RunFilter(state=state, workflow_id=teammate.workflow_id)

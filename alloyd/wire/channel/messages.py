@@ -165,8 +165,8 @@ class MessageRoutes:
         teammate = await get_on_channel(self._teammates, call.who, call.param("id"))
         before_id = page.after[0] if page.after else None
         found = await self._teammates.list_runs(call.who, teammate.id, query.status, before_id, page.fetch)
-        kept = found[: page.limit]
-        more = self._pager.encode((kept[-1].id,)) if len(found) > page.limit else None
+        kept = found.runs[: page.limit]
+        more = self._pager.encode((kept[-1].id,)) if found.cut_short or len(found.runs) > page.limit else None
         return RequestLog([_logged(run, self._teammates.outcome_of(run)) for run in kept], more)
 
 

@@ -13,7 +13,7 @@ from alloyd.domain.runs.service import RunService
 from alloyd.kit.event_names import EVENT_CHARS_MAX
 from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
-from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, run_body
+from alloyd.wire.control.workflow_runs import RunBody, RunDetailBody, detail_body, page_body
 from alloyd.wire.fields import IdempotencyKey
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, Pager
@@ -93,7 +93,7 @@ class RunActionRoutes:
         created_from, created_to = read_span(query)
         wanted = RunFilter(workflow_id=query.workflow_id, created_from=created_from, created_to=created_to)
         found = await self._retries.list_dead(call.who, wanted, page.after[0] if page.after else None, page.fetch)
-        return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]
+        return page_body(call, self._pager, page, found)
 
     async def requeue_dead_letter(self, call: Call) -> RunDetailBody:
         """Run it again from what failed."""

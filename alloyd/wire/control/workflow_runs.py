@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunState, RunView, StartRun, StepView
+from alloyd.domain.runs.model import ENDED, RunDetail, RunFilter, RunPage, RunState, RunView, StartRun, StepView
 from alloyd.domain.runs.service import RunService
 from alloyd.errors import bad_request
 from alloyd.events.model import Story
@@ -18,7 +18,7 @@ from alloyd.wire.control.created import CreatedQuery, read_span
 from alloyd.wire.control.tenancy import organization_of
 from alloyd.wire.fields import IdempotencyKey
 from alloyd.wire.idempotency import read_once
-from alloyd.wire.paging import PageLimits, Pager
+from alloyd.wire.paging import Page, PageLimits, Pager
 from alloyd.wire.route import Call, FindOwner, Route
 from alloyd.wire.sse import MEDIA_TYPE, stream_story
 from alloyd.wire.stream import Streams
@@ -41,6 +41,7 @@ class CreateRun(msgspec.Struct, frozen=True):
 class RunQuery(CreatedQuery, frozen=True, kw_only=True):
     """The filters of the list; times are RFC 3339. `top_level`: without the runs that other runs started, such as those
     of a foreach's items. `teammate_id`: what was said to that teammate. `end_user_id`: what ran for that end user.
+    `summary`: with `context` and `output` left empty, which may be large: a page ends early with what holds very much.
     """
 
     status: RunState | None = None
@@ -49,6 +50,7 @@ class RunQuery(CreatedQuery, frozen=True, kw_only=True):
     end_user_id: str | None = None
     parent_run_id: str | None = None
     top_level: bool = False
+    summary: bool = False
     trigger: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     organization_id: str | None = None
 
@@ -157,9 +159,10 @@ class RunRoutes:
             query.trigger,
             top_level=query.top_level,
             end_user_id=query.end_user_id,
+            slim=query.summary,
         )
         found = await self._runs.list_page(call.who, wanted, page.after[0] if page.after else None, page.fetch)
-        return [run_body(view) for view in self._pager.cut(call, page, found, lambda view: (view.id,))]
+        return page_body(call, self._pager, page, found)
 
     async def get_run(self, call: Call) -> RunDetailBody:
         """One run with its steps; links lead to the run above it and to the runs that its steps started."""
@@ -226,6 +229,12 @@ def _fields(view: RunView) -> dict[str, Any]:
         "ended_at": _at(view.ended_at),
         "deadline_at": _at(view.deadline_at),
     }
+
+
+def page_body(call: Call, pager: Pager, page: Page, found: RunPage) -> list[RunBody]:
+    """A page of runs as lists show them; sets ``links.next`` when others follow."""
+    kept = pager.cut(call, page, found.runs, lambda view: (view.id,), cut_short=found.cut_short)
+    return [run_body(view) for view in kept]
 
 
 def run_body(view: RunView) -> RunBody:

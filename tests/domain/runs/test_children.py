@@ -44,7 +44,7 @@ def foreach(key: str, items: Any, *depends_on: str, **config: Any) -> dict[str, 
 async def children(bench: Bench, run_id: str) -> list[RunView]:
     """Oldest first."""
     found = await bench.runs.list_page(await bench.org(), RunFilter(parent_run_id=run_id), None, 200)
-    return found[::-1]
+    return found.runs[::-1]
 
 
 async def left(bench: Bench) -> dict[str, int]:

@@ -39,7 +39,7 @@ async def failed_run(bench: Bench, payload: Any = None) -> str:
 
 
 async def dead(bench: Bench, **wanted: Any) -> list[str]:
-    return [run.id for run in await bench.retries.list_dead(await bench.org(), RunFilter(**wanted), None, 50)]
+    return [run.id for run in (await bench.retries.list_dead(await bench.org(), RunFilter(**wanted), None, 50)).runs]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_what_can_not_be_run_again(bench: Bench) -> None:
     each = node("e", operation="workflow.foreach", config={"items": [1], "nodes": [node("x")]})
     parent = await bench.start(await bench.publish(each, name="each"))
     await bench.end(parent)
-    (child,) = await bench.runs.list_page(principal, RunFilter(parent_run_id=parent), None, 10)
+    (child,) = (await bench.runs.list_page(principal, RunFilter(parent_run_id=parent), None, 10)).runs
     assert await refused(child.id, "start") is Code.CONFLICT
     await bench.workflows.delete(principal, workflow_id)
     assert await refused(running, "start") is Code.NOT_FOUND

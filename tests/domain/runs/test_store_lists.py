@@ -14,7 +14,7 @@ from alloyd.domain.runs.model import RunFilter, RunState
 from tests.engine import open_bench
 from tests.machine import node
 
-FILTERS = dict.fromkeys(("org", "state", "workflow", "trigger", "parent", "from", "to", "before", "limit"), 1)
+FILTERS = dict.fromkeys(("org", "state", "workflow", "trigger", "parent", "from", "to", "before", "limit", "slim"), 1)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def test_top_level_leaves_out_what_other_runs_started(tmp_path: Path) -> N
 
         async def listed(before: str | None = None, limit: int = 50, **wanted: Any) -> list[str]:
             found = await bench.runs.list_page(org, RunFilter(**wanted), before, limit)
-            return [run.id for run in found]
+            return [run.id for run in found.runs]
 
         assert len(await listed()) == 5
         assert await listed(top_level=True) == [second, first]
@@ -64,3 +64,29 @@ async def test_top_level_leaves_out_what_other_runs_started(tmp_path: Path) -> N
         assert await listed(top_level=True, state=RunState.FAILED) == []
         assert await listed(top_level=True, workflow_id=flow) == [first]
         assert await listed(top_level=True, workflow_id=flow, state=RunState.FAILED) == []
+
+
+async def test_a_page_ends_with_what_holds_very_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_bench(tmp_path) as bench:
+        flow = await bench.publish(
+            node("a", operation="transform", config={"values": {"said": "{{ trigger.said }}"}}), name="flow"
+        )
+        started = [await bench.start(flow, {"said": str(number) * 1000}) for number in range(4)]
+        for run_id in started:
+            assert (await bench.end(run_id)).state is RunState.COMPLETED
+        org = await bench.org()
+        monkeypatch.setattr(store_lists, "PAGE_CHARS_MAX", 2500)
+        pages, before = [], None
+        while True:
+            page = await bench.runs.list_page(org, RunFilter(), before, 50)
+            pages.append([run.id for run in page.runs])
+            if not page.cut_short:
+                break
+            before = page.runs[-1].id
+        assert [run_id for page in pages for run_id in page] == started[::-1]
+        assert all(0 < len(page) < 3 for page in pages)
+        slim = await bench.runs.list_page(org, RunFilter(slim=True), None, 50)
+        assert not slim.cut_short
+        assert [(run.id, run.output, run.context) for run in slim.runs] == [(one, None, {}) for one in started[::-1]]
+        monkeypatch.setattr(store_lists, "PAGE_CHARS_MAX", 1)
+        assert len((await bench.runs.list_page(org, RunFilter(), None, 50)).runs) == 1

@@ -187,11 +187,11 @@ async def test_the_request_log_is_the_runs_of_its_workflow(desk):
     ada, bob = await desk.make("Ada"), await desk.make("Bob")
     replies = [await desk.say(ada, text) for text in ("a", "b")]
     await desk.say(bob, "c")
-    logged = await desk.teammates.list_runs(desk.who, ada.id, None, None, 10)
+    logged = (await desk.teammates.list_runs(desk.who, ada.id, None, None, 10)).runs
     assert [run.id for run in logged] == [replies[1].run_id, replies[0].run_id]
     assert all(run.trigger_kind == "teammate" and run.steps_done == run.steps_total == 2 for run in logged)
-    assert await desk.teammates.list_runs(desk.who, ada.id, RunState.FAILED, None, 10) == []
-    assert len(await desk.teammates.list_runs(desk.who, ada.id, None, replies[1].run_id, 10)) == 1
+    assert (await desk.teammates.list_runs(desk.who, ada.id, RunState.FAILED, None, 10)).runs == []
+    assert len((await desk.teammates.list_runs(desk.who, ada.id, None, replies[1].run_id, 10)).runs) == 1
     outcome = await desk.teammates.find_reply(desk.who, ada.id, replies[0].run_id)
     assert outcome.reply == replies[0]
     with pytest.raises(AlloydError, match="run not found"):
@@ -306,7 +306,7 @@ async def test_a_changed_workflow_may_say_something_else_or_nothing(desk):
     )
     with pytest.raises(AlloydError, match="without a reply"):
         await desk.say(ada, "hi")
-    (newest, *_rest) = await desk.teammates.list_runs(desk.who, ada.id, None, None, 1)
+    (newest, *_rest) = (await desk.teammates.list_runs(desk.who, ada.id, None, None, 1)).runs
     outcome = await desk.teammates.find_reply(desk.who, ada.id, newest.id)
     assert outcome.error.code == "unprocessable"
 

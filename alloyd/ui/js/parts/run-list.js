@@ -38,7 +38,7 @@ export function runList({ signal, query, names = null, filters = null, empty, on
 
   const list = table({
     label: "Runs",
-    load: (next) => api.page("/workflow-runs", { query: query(), signal, next }),
+    load: (next) => api.page("/workflow-runs", { query: { ...query(), summary: true }, signal, next }),
     columns: [
       { title: "Run", lead: true, cell: (run) => [h("a", { class: "name", href: `#/runs/${encodeURIComponent(run.id)}` }, names ? "Run " : "", h("span", { class: "mono" }, run.id.slice(-8))), run.parent_run_id && h("span", { class: "sub" }, `of step ${run.parent_step}`)] },
       names && { title: "Workflow", cell: (run) => workflowName(run.workflow_id, names) },
@@ -59,7 +59,7 @@ export function runList({ signal, query, names = null, filters = null, empty, on
     }
     looking = true;
     try {
-      const { items } = await api.page("/workflow-runs", { query: { ...query(), limit: LOOK_LIMIT }, signal });
+      const { items } = await api.page("/workflow-runs", { query: { ...query(), summary: true, limit: LOOK_LIMIT }, signal });
       for (const run of items.reverse()) {
         const known = shown.get(run.id);
         if (!known) {
