@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from alloyd.principal import Role
 from tests.app import open_app
-from tests.ui.browser import PHONE, make_user, open_page
+from tests.ui.browser import PHONE, make_user, open_page, open_window
 from tests.ui.embedded import MARKUP
 
 BEA = "Ada Lovelace (bea@example.com)"
@@ -33,6 +33,13 @@ async def test_a_team_gets_members_and_a_member_grants(tmp_path: Path) -> None:
         await expect(row.locator("td").nth(3)).to_have_text("viewer")
         await window.check_accessible()
         await window.check_width()
+        browser = window.context.browser
+        assert browser is not None
+        async with open_window(browser, served.url) as of_bea:  # a viewer, who leads this team alone
+            await of_bea.sign_in("bea@example.com")
+            await of_bea.page.goto(page.url)
+            await of_bea.page.get_by_role("button", name="Add a member").click()
+            await expect(of_bea.page.get_by_label("Role in the team").locator("option")).to_have_count(4)
         await row.get_by_role("button").click()
         await page.get_by_role("menuitem", name="Give another role…").click()
         await page.get_by_label("Role in the team").select_option("")

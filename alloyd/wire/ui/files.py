@@ -86,6 +86,7 @@ FILES: Final[Sequence[str]] = (
     "js/parts/graph.js",
     "js/parts/installation-list.js",
     "js/parts/lined-editor.js",
+    "js/parts/live-rows.js",
     "js/parts/menu.js",
     "js/parts/people.js",
     "js/parts/purges.js",

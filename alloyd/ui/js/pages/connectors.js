@@ -2,7 +2,6 @@
 
 import { api } from "../api.js";
 import { h } from "../dom.js";
-import { count } from "../format.js";
 import { button, pageHead, panel, tag } from "../parts/basics.js";
 import { formDialog } from "../parts/dialog.js";
 import { table } from "../parts/table.js";
@@ -38,9 +37,8 @@ export default function show({ signal }) {
     load: (next) => api.page("/connectors", { signal, next }),
     columns: [
       { title: "Application", lead: true, cell: (one) => [h("a", { class: "name", href: `#/connectors/${encodeURIComponent(one.id)}` }, one.title), one.description && h("span", { class: "sub" }, one.description)] },
-      { title: "Name", cell: (one) => h("code", null, one.name) },
       { title: "Signs in with", cell: waysOf },
-      { title: "Actions", end: true, cell: (one) => count(one.actions.length, "action") },
+      { title: "Actions", end: true, cell: (one) => one.actions.length },
       { title: "From", cell: (one) => (one.organization_id ? tag("your own") : h("span", { class: "soft" }, "alloyd")) },
     ],
   });

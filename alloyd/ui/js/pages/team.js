@@ -14,12 +14,13 @@ import { may, organization } from "../session.js";
 import { fieldsOf } from "./teams.js";
 
 const RANKS = ["viewer", "member", "admin", "owner"];
-/** The roles that may be given: none above one's own; none of the team's own is a choice too. */
-const roles = () => [["", "None of the team’s own"], ...RANKS.slice(0, RANKS.indexOf(organization()?.role ?? "viewer") + 1)];
+/** The roles that may be given: none above one's own here; none of the team's own is a choice too. */
+const roles = (own) => [["", "None of the team’s own"], ...RANKS.slice(0, RANKS.indexOf(own) + 1)];
 
 export default async function show({ params, signal, title }) {
   const path = `/teams/${encodeURIComponent(params.id)}`;
-  const team = await api.get(path, { signal });
+  const [team, mine] = await Promise.all([api.get(path, { signal }), ownRole(params.id, signal)]);
+  const leads = may("team.update") || RANKS.indexOf(mine) >= RANKS.indexOf("admin");
   title(team.name);
   const list = table({
     label: "Members of the team",
@@ -31,29 +32,39 @@ export default async function show({ params, signal, title }) {
       { title: "In the team", cell: (member) => (member.team_role ? tag(member.team_role) : h("span", { class: "soft" }, "none of its own")) },
       { title: "In the organization", cell: (member) => tag(member.organization_role) },
       { title: "Joined", cell: (member) => time(member.joined_at) },
-      { title: "What to do", acts: true, cell: (member) => acts(member, { path, team, list }) },
+      { title: "What to do", acts: true, cell: (member) => leads && acts(member, { path, team, mine, list }) },
     ],
     empty: { icon: "team", title: "Nobody is in it yet", text: "Members of the organization can be added." },
   });
   return [
-    pageHead({ title: team.name, about: h("span", null, "Short name ", h("code", null, team.slug)), crumbs: [["Teams", "#/teams"]], actions: actionsOf({ path, team, list, signal }) }),
+    pageHead({ title: team.name, about: h("span", null, "Short name ", h("code", null, team.slug)), crumbs: [["Teams", "#/teams"]], actions: leads ? actionsOf({ path, team, mine, list, signal }) : [] }),
     panel({ title: "Members", flush: true, body: list.node }),
   ];
 }
 
-function actionsOf({ path, team, list, signal }) {
+/** The role that counts for the user in the team: that of the team, or of the organization. */
+async function ownRole(id, signal) {
+  for await (const team of api.items("/me/teams", { query: { limit: 200 }, signal })) {
+    if (team.id === id) {
+      return team.role;
+    }
+  }
+  return organization()?.role ?? "viewer";
+}
+
+function actionsOf({ path, team, mine, list, signal }) {
   const edit = async () => {
     if (await formDialog({ title: `Change “${team.name}”`, fields: fieldsOf(team), submit: (values) => api.patch(path, values) })) {
       render();
     }
   };
   const items = [
-    may("team.update") && { label: "Rename…", icon: "pencil", act: edit },
-    may("team.delete") && { label: "Delete…", icon: "trash", danger: true, act: () => remove(path, team) },
-  ].filter(Boolean);
+    { label: "Rename…", icon: "pencil", act: edit },
+    { label: "Delete…", icon: "trash", danger: true, act: () => remove(path, team) },
+  ];
   return [
-    may("team.update") && button("Add a member", { kind: "primary", icon: "plus", onClick: () => add({ path, team, list, signal }) }),
-    items.length > 0 && menu([icon("dots")], () => items, { label: "More", atEnd: true, kind: "quiet only-icon" }),
+    button("Add a member", { kind: "primary", icon: "plus", onClick: () => add({ path, team, mine, list, signal }) }),
+    menu([icon("dots")], () => items, { label: "More", atEnd: true, kind: "quiet only-icon" }),
   ];
 }
 
@@ -65,9 +76,16 @@ async function remove(path, team) {
   }
 }
 
-async function add({ path, team, list, signal }) {
+async function add({ path, team, mine, list, signal }) {
   const there = new Set(list.items().map((member) => member.user_id));
-  const others = (await allMembers(signal)).filter((member) => !there.has(member.user_id)).map((member) => [member.user_id, `${member.display_name} (${member.email})`]);
+  let members;
+  try {
+    members = await allMembers(signal);
+  } catch (error) {
+    toast(error.message, { tone: "bad" });
+    return;
+  }
+  const others = members.filter((member) => !there.has(member.user_id)).map((member) => [member.user_id, `${member.display_name} (${member.email})`]);
   if (others.length === 0) {
     toast("Every member of the organization is in it.", { tone: "bad" });
     return;
@@ -77,7 +95,7 @@ async function add({ path, team, list, signal }) {
     label: "Add",
     fields: [
       { name: "user_id", label: "Member", type: "select", options: others, value: others[0][0] },
-      { name: "role", label: "Role in the team", type: "select", options: roles(), value: "" },
+      { name: "role", label: "Role in the team", type: "select", options: roles(mine), value: "" },
     ],
     submit: (values) => api.post(`${path}/members`, values),
   });
@@ -86,16 +104,13 @@ async function add({ path, team, list, signal }) {
   }
 }
 
-function acts(member, { path, team, list }) {
-  if (!may("team.update")) {
-    return null;
-  }
+function acts(member, { path, team, mine, list }) {
   const own = `${path}/members/${encodeURIComponent(member.user_id)}`;
   const items = [
     { label: "Give another role…", icon: "pencil", act: async () => {
       const changed = await formDialog({
         title: `${member.display_name} in ${team.name}`,
-        fields: [{ name: "role", label: "Role in the team", type: "select", options: roles(), value: member.team_role ?? "" }],
+        fields: [{ name: "role", label: "Role in the team", type: "select", options: roles(mine), value: member.team_role ?? "" }],
         submit: (values) => api.put(own, values),
       });
       if (changed) {

@@ -8,6 +8,7 @@ import { badge, button, panel, tag } from "./basics.js";
 import { dataFields, membersOf, newCredential, settingFields } from "./credential-form.js";
 import { confirm, formDialog } from "./dialog.js";
 import { fieldOf } from "./form.js";
+import { keepRows } from "./live-rows.js";
 import { menu } from "./menu.js";
 import { table } from "./table.js";
 import { toast } from "./toast.js";
@@ -44,6 +45,7 @@ export function credentialList({ signal, endUser = null, connector = "", onConne
     filters: endUser ? null : h("div", { class: "filters" }, filter.node),
     empty: { icon: "lock", title: "No credentials here", text: "With a credential, steps and teammates use an application’s account. What it holds is sealed and shown by nothing." },
   });
+  keepRows({ list, kinds: "credential.", gone: "credential.deleted", path: (id) => `/credentials/${encodeURIComponent(id)}`, signal });
   filter.control.addEventListener("change", () => {
     wanted = filter.read() ?? "";
     onConnector(wanted);
@@ -51,7 +53,13 @@ export function credentialList({ signal, endUser = null, connector = "", onConne
   });
 
   async function create() {
-    const connectors = (await known).filter((each) => each.auth.length > 0);
+    let connectors;
+    try {
+      connectors = (await known).filter((each) => each.auth.length > 0);
+    } catch (error) {
+      toast(error.message, { tone: "bad" });
+      return;
+    }
     newCredential({ connectors, connector: wanted || undefined, endUser, signal, made: (credential) => { list.put(credential); toast("The credential is made."); } });
   }
 

@@ -3,10 +3,10 @@
 import { api } from "../api.js";
 import { h, icon } from "../dom.js";
 import { time } from "../format.js";
-import { follow } from "../live.js";
 import { may } from "../session.js";
 import { badge, tag } from "./basics.js";
 import { confirm, formDialog } from "./dialog.js";
+import { keepRows } from "./live-rows.js";
 import { menu } from "./menu.js";
 import { isNewer } from "./releases.js";
 import { table } from "./table.js";
@@ -14,7 +14,6 @@ import { toast } from "./toast.js";
 import { workflowName } from "./workflow-names.js";
 
 const pathOf = (one) => `/installations/${encodeURIComponent(one.id)}`;
-const LOOK_MS = 1000;
 
 /** The page of an end user. */
 export const endUserHref = (id) => `#/end-users/${encodeURIComponent(id)}`;
@@ -38,48 +37,13 @@ export function installationList({ signal, names, query, filters = null, whose =
     filters,
     empty: empty ?? { icon: "rocket", title: "Nothing is installed", text: "An end user installs a workflow in your product, or you do it for them here." },
   });
-  keepUpToDate(list, signal);
+  keepRows({ list, kinds: "installation.", gone: "installation.removed", path: (id) => `/installations/${encodeURIComponent(id)}`, signal });
   return list;
 }
 
 function releaseCell(one) {
   const newer = isNewer(one.newest_release, one.release);
   return h("span", null, h("span", { class: "mono" }, one.release), newer && h("span", { class: "sub nowrap" }, `${one.newest_release} is out`));
-}
-
-/** What others do is shown too: rows that are here change in their place. At most one look a second. */
-function keepUpToDate(list, signal) {
-  const changed = new Set();
-  let due = false;
-  follow({ kinds: ["installation."], signal, onEvents: (events) => {
-    for (const event of events) {
-      if (event.kind === "installation.removed") {
-        list.remove(event.subject);
-        changed.delete(event.subject);
-      } else if (list.items().some((one) => one.id === event.subject)) {
-        changed.add(event.subject);
-      }
-    }
-    if (changed.size && !due) {
-      due = true;
-      setTimeout(look, LOOK_MS);
-    }
-  } });
-
-  async function look() {
-    due = false;
-    const ids = [...changed].slice(0, 20);
-    changed.clear();
-    for (const id of ids) {
-      if (signal.aborted) {
-        return;
-      }
-      const now = await api.get(`/installations/${encodeURIComponent(id)}`, { signal }).catch(() => null);
-      if (now && list.items().some((one) => one.id === id)) {
-        list.put(now);
-      }
-    }
-  }
 }
 
 function acts(one, list, names) {
