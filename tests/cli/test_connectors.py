@@ -14,6 +14,37 @@ def test_connectors(alloyd):
     assert "not_found" in alloyd("connector", "show", "nope", code=1).err
 
 
+OWN = b"""
+name: own-crm
+title: Our CRM
+reference: https://crm.example.com/docs
+base_url: https://crm.example.com
+auth:
+  - kind: bearer
+actions:
+  - key: get_customer
+    title: Get a customer
+    reference: https://crm.example.com/docs/customers
+    method: GET
+    path: /customers/{id}
+    parameters:
+      id: {type: string, in: path, required: true}
+"""
+
+
+def test_own_connectors(alloyd, org):
+    own = ("--org", org)
+    assert alloyd("connector", "save", "-f", "-", *own, stdin=OWN).out == "own-crm: 1 actions\n"
+    assert alloyd("connector", "save", "-f", "-", *own, "--json", stdin=OWN).json["actions"] == ["get_customer"]
+    assert "id*" in alloyd("connector", "show", "own-crm", *own).out
+    faulty = OWN.replace(b"name: own-crm", b"name: crm")
+    assert "name" in alloyd("connector", "save", "-f", "-", *own, stdin=faulty, code=1).err
+    assert "stdin" in alloyd("connector", "save", "-f", "-", *own, stdin=b"[unfinished", code=1).err
+    assert alloyd("connector", "delete", "own-crm", *own, "--yes").out == "own-crm is deleted\n"
+    assert "not_found" in alloyd("connector", "delete", "own-crm", *own, "--yes", code=1).err
+    assert "conflict" in alloyd("connector", "delete", "slack", *own, "--yes", code=1).err
+
+
 def test_credentials(alloyd, org):
     make = ("credential", "create", "--org", org, "--connector")
     made = alloyd(*make, "shopify", "--kind", "api_key", "--setting", "shop=acme", "--json", stdin=b"canary-token\n")
