@@ -99,7 +99,7 @@ from alloyd.wire.system.reference.app import reference_surface
 from alloyd.wire.tickets import StreamTickets
 from alloyd.wire.ui import files as ui_files
 from alloyd.wire.ui import session as ui_session
-from alloyd.wire.ui.codec import FilesSurface, IndexSurface, PageSurface
+from alloyd.wire.ui.codec import ANSWER_HEADERS, FilesSurface, IndexSurface, PageSurface
 from alloyd.wire.ui.cookie import PageAuthenticator
 from alloyd.wire.ui.origin import OriginRule
 
@@ -169,7 +169,8 @@ class Doors(Capabilities):
         """The page where the bearer of ``token`` makes the first user; in the fragment, which browsers never send."""
         listening = URL(self.urls[0] if self.urls else f"http://localhost:{self.live.current.http.port}")
         own = listening.with_host("localhost") if listening.host in _EVERYWHERE else listening
-        return f"{self.live.current.ui.public_url or own.origin()}/#/setup/{token}"
+        shown_at = self.live.current.ui.public_url or str(own.origin())
+        return f"{shown_at.rstrip('/')}/#/setup/{token}"
 
     def _page_surfaces(self) -> list[Surface]:
         """The web page, with doors of its own to the routes of control and private: its cookie opens no others."""
@@ -182,16 +183,21 @@ class Doors(Capabilities):
             for route in self._control_routes()
             if route.permission != PUBLIC and "/auth/" not in route.path and route.path != "/me/password"
         ]
-        return [
-            IndexSurface(ui_files.index_routes()),
-            FilesSurface(ui_files.routes()),
-            PageSurface(ui_session.routes(page), by_cookie("control")),
+        doors: list[Surface] = [
             ControlSurface(
                 control, by_cookie("control"), self.clock, name="page", prefix="/ui/v1", challenge=None, described=False
             ),
             PrivateSurface(
                 self._private_routes(), by_cookie("private"), name="page-private", prefix="/ui/private", described=False
             ),
+        ]
+        for door in doors:
+            door.answer_headers = ANSWER_HEADERS
+        return [
+            IndexSurface(ui_files.index_routes()),
+            FilesSurface(ui_files.routes()),
+            PageSurface(ui_session.routes(page), by_cookie("control")),
+            *doors,
         ]
 
     def _object_surfaces(self) -> list[Surface]:

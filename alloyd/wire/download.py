@@ -91,6 +91,7 @@ async def answer_download(
 def _headers(call: Call, info: FileInfo, *, inline: bool) -> CIMultiDict[str]:
     return CIMultiDict(
         {
+            **(call.headers or {}),
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-cache",
             "Content-Disposition": content_disposition(info.path.name, "inline" if inline else "attachment"),

@@ -179,6 +179,7 @@ class Server:
         surface, route = bound.surface, bound.route
         stats = self.stats.setdefault((route.method, surface.prefix + route.path), RouteStats())
         uuid_ids, proxies, cors = surface.uuid_request_ids, self._proxies, surface.cors
+        own_headers = surface.answer_headers
         perform = self.performer(bound)
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -189,6 +190,8 @@ class Server:
             call.trace_id = trace_id_of(headers.get("traceparent"))
             if cors is not None:
                 call.headers = cors.answer_headers(request)
+            elif own_headers:
+                call.headers = dict(own_headers)
             try:
                 self._check_target(request)
                 value = await perform(request, call)
@@ -233,7 +236,7 @@ class Server:
         else:
             log.debug("request refused", request_id=call.request_id, route=call.route.path, reason=known.message)
         extra = None if surface.cors is None else surface.cors.answer_headers(call.request)
-        extra = {**(extra or {}), **(call.headers_of_error or {})}
+        extra = {**surface.answer_headers, **(extra or {}), **(call.headers_of_error or {})}
         return _refusal(surface, known, status, call.request_id, call, extra)
 
     def refuse_unread(self, path: str, error: AlloydError, status: int) -> web.StreamResponse:
@@ -245,6 +248,7 @@ class Server:
         surface = self._surface_of(request.path)
         request_id = request_id_of(request.headers.get("X-Request-Id"), surface.uuid_request_ids)
         extra = (surface.cors.answer_headers(request) if surface.cors is not None else None) or {}
+        extra = {**surface.answer_headers, **extra}
         try:
             self._check_target(request)
             raw_path = request.rel_url.raw_path

@@ -50,6 +50,8 @@ class Surface(ABC):
     lenient: bool = False
     # Which pages of other origins may call this from a browser; None for none.
     cors: Cors | None = None
+    # Headers that every answer has beside the standing ones; a download's own come first.
+    answer_headers: Mapping[str, str] = MappingProxyType({})
     # Whether openapi.json tells of its routes: not of those that are no API but the parts of a page.
     described: bool = True
     # Its heading in the API reference; its name where it has none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,13 @@ from alloyd.wire.surface import Surface
 
 _ENCODER = msgspec.json.Encoder()
 
+# What the page's doors answer is for its own scripts: no browser shows it as a page, or hands it to another site's.
+ANSWER_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+
 
 class PageSurface(Surface):
     """``/ui``: signing in and out, and the first set-up."""
@@ -19,6 +26,7 @@ class PageSurface(Surface):
     name = "page-session"
     prefix = "/ui"
     described = False
+    answer_headers = ANSWER_HEADERS
 
     def encode(self, call: Call, value: Any) -> bytes:
         return _ENCODER.encode({"data": value})

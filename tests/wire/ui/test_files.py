@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 
+import aiohttp
 import pytest
 
 from alloyd.wire.ui.files import FILES, INDEX
 from tests.app import Served
+from tests.people import PASSWORD, sign_in
+from tests.wire.ui.conftest import Visitor
+from tests.wire.ui.recipes import FROM_PAGE
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -54,3 +58,32 @@ async def test_the_pages_doors_are_in_no_description(served: Served) -> None:
         paths = (await response.json(content_type=None))["paths"]
     assert not [path for path in paths if path.startswith(("/ui", "/page")) or path == "/"]
     assert "/v1/overview" in paths
+
+
+async def test_no_answer_of_the_pages_doors_is_a_page_or_for_another_site(served: Served, visitor: Visitor) -> None:
+    """Refusals, unknown paths and stored files among them."""
+    await sign_in(served, "ann", "acme owner")
+    await visitor.sign_in("ann@example.com", PASSWORD)
+    form = aiohttp.FormData()
+    form.add_field("file", b"<script>alert(1)</script>", filename="x.html", content_type="text/html")
+    async with visitor.session.post(f"{served.url}/ui/private/storage/upload", data=form, headers=FROM_PAGE) as got:
+        assert got.status == 200
+    for method, path, status, policy in (
+        ("GET", "/ui/session", 200, "default-src 'none'"),
+        ("GET", "/ui/v1/me", 200, "default-src 'none'"),
+        ("GET", "/ui/v1/nothing", 404, "default-src 'none'"),
+        ("GET", "/ui/private/storage", 200, "default-src 'none'"),
+        ("GET", "/ui/private/storage/download?path=x.html", 200, "sandbox"),
+        ("GET", "/ui/private/storage/download?path=x.html&type=inline", 200, "sandbox"),
+        ("GET", "/ui/private/storage/download?path=none", 404, "default-src 'none'"),
+        ("PUT", "/ui/session", 405, "default-src 'none'"),
+        ("GET", "/page/nothing.js", 404, "default-src 'none'"),
+    ):
+        async with visitor.session.request(method, served.url + path, headers=FROM_PAGE) as got:
+            assert got.status == status, path
+            assert got.headers["Content-Security-Policy"].startswith(policy), path
+            assert got.headers["Cross-Origin-Resource-Policy"] == "same-origin", path
+            assert got.headers["X-Content-Type-Options"] == "nosniff", path
+            assert got.headers["Cache-Control"] in ("no-store", "private, no-cache"), path
+            if "download" in path and status == 200:
+                assert got.headers["Content-Disposition"].startswith("attachment"), path

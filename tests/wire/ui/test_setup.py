@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alloyd.config.model import UiConfig
 from alloyd.domain.setup.service import ATTEMPTS_PER_ADDRESS, LINK_TTL_MS
 from alloyd.domain.users.service import CreateUser
 from alloyd.errors import AlloydError, Code
-from tests.app import Served
+from tests.app import Served, open_app
 from tests.people import PASSWORD
 from tests.wire.ui.conftest import Visitor
 
@@ -106,3 +108,9 @@ async def test_guessing_is_throttled(served: Served, visitor: Visitor) -> None:
 async def test_the_operator_gets_a_link(served: Served) -> None:
     token = await served.app.setup.make_token()
     assert served.app.setup_link(token) == f"{served.url}/#/setup/{token}"
+
+
+@pytest.mark.parametrize("public_url", ["https://page.example.com", "https://page.example.com/"])
+async def test_the_link_leads_to_where_the_page_is_shown(tmp_path: Path, public_url: str) -> None:
+    async with open_app(tmp_path, ui=UiConfig(public_url=public_url)) as served:
+        assert served.app.setup_link("x") == "https://page.example.com/#/setup/x"
