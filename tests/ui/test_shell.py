@@ -195,6 +195,13 @@ async def test_another_organization_shows_its_own_things(served: Served) -> None
         await expect(page.get_by_text("Not allowed")).to_be_visible()
 
 
+async def test_an_address_that_was_cut_is_no_page(served: Served) -> None:
+    async with open_page(served) as window:
+        for path in ("/runs/%", "/runs/%E0%A4"):
+            await window.open(path)
+            await expect(window.page.get_by_text("There is no such page.")).to_be_visible()
+
+
 async def test_a_session_that_ends_elsewhere_ends_here(served: Served) -> None:
     async with open_page(served) as window:
         await served.app.users.sign_out_everywhere((await served.app.users.get_by_name(EMAIL)).id)

@@ -51,10 +51,20 @@ function find(path) {
   for (const { page, names, pattern } of patterns) {
     const match = pattern.exec(path);
     if (match) {
-      return { page, params: Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(match[index + 1])])) };
+      const params = names.map((name, index) => [name, decoded(match[index + 1])]);
+      return params.some(([, value]) => value === null) ? null : { page, params: Object.fromEntries(params) };
     }
   }
   return null;
+}
+
+/** What `part` of an address stands for; null when its escapes are broken, as in a link that was cut or made up. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
 }
 
 /** Begin with the table of pages. `told(page)` is called with each page before it is shown, and gives the place for it. */
