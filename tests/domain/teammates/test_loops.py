@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from alloyd.domain.operations import workflow_call
+from alloyd.domain.runs import store_family
 from alloyd.domain.teammates.model import TeammateChange, WorkflowTool
 from tests.domain.teammates.conftest import VENDOR, calls
 from tests.vendor import chat, says
@@ -72,3 +73,16 @@ async def test_any_workflow_that_would_wait_for_itself_fails_at_once(desk, limit
     assert status == 200, answer
     assert await told(desk) == {"deadlock"}
     assert await desk.served.count_runs() == limit
+
+
+async def test_families_are_counted_without_looking_at_all_runs(desk):
+    def plans(conn):
+        params = {"run": "r", "org": "o", "seen": 9, "slot": "s"}
+        queries = (store_family.COUNT_ASKED, store_family.COUNT_PLACES)
+        return [row[3] for sql in queries for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
+
+    found = await desk.served.app.database.read(plans)
+    assert any("runs_by_parent" in step for step in found)
+    scanned = {step for step in found if step.startswith("SCAN")} - {"SCAN up", "SCAN down", "SCAN CONSTANT ROW"}
+    assert not scanned
+    assert not [step for step in found if "runs_by_org" in step]
