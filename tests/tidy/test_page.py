@@ -101,6 +101,15 @@ def test_modules_are_small_and_say_what_they_hold(path):
     assert text.count("\n") <= LINES_MAX
 
 
+def test_no_class_is_told_what_it_looks_like_in_two_places():
+    """Or what one page's part is called hides another's: a chart's bar is not the bar of a phone."""
+    homes: dict[str, set[str]] = {}
+    for path in UI.rglob("*.css"):
+        for name in re.findall(r"^\.([\w-]+) \{", path.read_text(), re.MULTILINE):
+            homes.setdefault(name, set()).add(path.name)
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
 def test_html_has_nothing_inline():
     for path in UI.rglob("*.html"):
         assert list(html_faults(path.read_text())) == []

@@ -70,7 +70,7 @@ async def _store(served: Served, key: str) -> None:
 
 
 async def _upload(served: Served, key: str, route: str, name: str, mime: str, size: int, **fields: str) -> None:
-    form = aiohttp.FormData()
+    form = aiohttp.FormData(quote_fields=False)
     for field, value in fields.items():
         form.add_field(field, value)
     form.add_field("file", b"x" * size, filename=name, content_type=mime)

@@ -50,7 +50,7 @@ async def take(place: Path, wanted: list[str]) -> None:
             for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
                 for scheme in ("light", "dark"):
                     async with open_window(browser, served.url, size=size, color_scheme=scheme) as window:
-                        await window.page.clock.set_fixed_time(served.clock.now_ms())
+                        await window.page.clock.set_fixed_time(served.clock.now_ms() / 1000)
                         await window.open("/sign-in")
                         await window.page.screenshot(path=place / f"sign-in-{name}-{scheme}.png")
                         await window.sign_in()
@@ -61,6 +61,7 @@ async def take(place: Path, wanted: list[str]) -> None:
 async def picture(window: Window, path: str, place: Path, variant: str) -> None:
     """Show a page and keep what it looks like."""
     await window.open(path)
+    await window.page.mouse.move(0, 0)  # or a row is marked
     page = re.sub(r"[^\w]+", "-", UUID.sub("one", path)).strip("-") or "overview"
     await window.page.screenshot(path=place / f"{page}-{variant}.png", full_page=True)
     try:

@@ -98,6 +98,7 @@ function navigation(pages, sections) {
     for (const [each, link] of links) {
       if (each === path) {
         link.setAttribute("aria-current", "page");
+        inView(link, node);
       } else {
         link.removeAttribute("aria-current");
       }
@@ -105,6 +106,14 @@ function navigation(pages, sections) {
   }
 
   return { node, mark };
+}
+
+/** Scroll the navigation, and nothing around it, so far that a link is seen. */
+function inView(link, nav) {
+  const [inner, outer] = [link.getBoundingClientRect(), nav.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom) {
+    nav.scrollTop += inner.top - outer.top - outer.height / 2;
+  }
 }
 
 function organizationMenu() {

@@ -28,7 +28,7 @@ export default async function show({ query, signal }) {
     signal,
     names,
     query: () => ({ end_user_id: wanted.user, integration_id: wanted.integration, workflow_id: wanted.workflow, active: wanted.active }),
-    filters: h("form", { class: "filters", role: "search", on: { submit: apply } }, fields.map((field) => field.node), button("Apply", { type: "submit" })),
+    filters: h("form", { class: "filters", role: "search", on: { submit: apply } }, fields.map((field) => field.node), button("Apply", { type: "submit", icon: "filter" })),
     empty: { icon: "rocket", title: "No installations here", text: "An end user installs a workflow in your product, or you do it for them here. Or choose other filters." },
   });
   for (const field of fields.slice(1)) {

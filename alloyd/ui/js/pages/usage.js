@@ -97,7 +97,7 @@ function chartOf(seen, measure) {
   const of = (pick) => days.map((id) => ({ label: id, values: known.has(id) ? pick(known.get(id)) : pick({ cost_usd: 0, calls: 0, failed: 0, input_tokens: 0, output_tokens: 0 }) }));
   return {
     cost: () => stackedBars({ title: "Cost by day", parts: ["Cost"], format: money, rows: of((each) => [each.cost_usd]) }),
-    calls: () => stackedBars({ title: "Calls by day", parts: ["Answered", "Failed"], rows: of((each) => [each.calls - each.failed, each.failed]) }),
+    calls: () => stackedBars({ title: "Calls by day", parts: ["Answered", "Failed"], tints: [0, 2], rows: of((each) => [each.calls - each.failed, each.failed]) }),
     tokens: () => stackedBars({ title: "Tokens by day", parts: ["Input", "Output"], rows: of((each) => [each.input_tokens, each.output_tokens]) }),
   }[measure]();
 }

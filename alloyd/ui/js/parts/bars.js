@@ -7,10 +7,11 @@ const WIDTH = 640;
 const HEIGHT = 132;
 
 /**
- * @param {{title: string, rows: {label: string, values: number[]}[], parts: string[], format?: (value) => string, head?: string}} options `values` has one
- *   figure for each of the at most three `parts`, the lowest of the bar first; `head` names the column of labels
+ * @param {{title: string, rows: {label: string, values: number[]}[], parts: string[], tints?: number[], format?: (value) => string, head?: string}} options
+ *   `values` has one figure for each of the at most three `parts`, the lowest of the bar first; `tints` are their colours: 0 the page's own, 1 another,
+ *   2 that of what failed; `head` names the column of labels
  */
-export function stackedBars({ title, rows, parts, format = number, head = "Day" }) {
+export function stackedBars({ title, rows, parts, tints = [0, 1, 2], format = number, head = "Day" }) {
   const sums = rows.map((row) => row.values.reduce((all, value) => all + value, 0));
   const top = Math.max(...sums, 1e-9);
   const each = WIDTH / Math.max(rows.length, 1);
@@ -22,14 +23,14 @@ export function stackedBars({ title, rows, parts, format = number, head = "Day" 
       row.values.map((value, index) => {
         const tall = value > 0 ? Math.max(1.5, (value / top) * (HEIGHT - 6)) : 0;
         base -= tall;
-        return s("rect", { class: `tint-${index}`, x: at * each + each * 0.14, width: each * 0.72, y: base, height: tall });
+        return s("rect", { class: `tint-${tints[index]}`, x: at * each + each * 0.14, width: each * 0.72, y: base, height: tall });
       }),
       s("title", null, said));
   });
   const most = sums.indexOf(Math.max(...sums, 0));
   const words = rows.length === 0 ? `${title}: nothing yet` : `${title}, ${rows[0].label} to ${rows.at(-1).label}: ${format(sums.reduce((all, value) => all + value, 0))} in all, most on ${rows[Math.max(most, 0)].label} with ${format(sums[Math.max(most, 0)])}`;
   return h("figure", { class: "bars" },
-    h("figcaption", { class: "row spread" }, h("span", { class: "small soft" }, title), parts.length > 1 && h("span", { class: "key" }, parts.map((part, index) => h("span", { class: `tint-${index}` }, h("i", null), part)))),
+    h("figcaption", { class: "row spread" }, h("span", { class: "small soft" }, title), parts.length > 1 && h("span", { class: "key" }, parts.map((part, index) => h("span", { class: `tint-${tints[index]}` }, h("i", null), part)))),
     s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, height: HEIGHT, preserveAspectRatio: "none", role: "img", "aria-label": words },
       bars, s("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 })),
     rows.length > 0 && h("div", { class: "axis", "aria-hidden": "true" }, h("span", null, rows[0].label), h("span", null, `most: ${format(Math.max(...sums))}`), rows.length > 1 && h("span", null, rows.at(-1).label)),

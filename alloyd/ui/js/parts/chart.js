@@ -30,7 +30,7 @@ export function barChart({ title, points, height = 64, format = number, tone = "
     s("line", { class: "base", x1: 0, x2: WIDTH, y1: height - 1, y2: height - 1 }),
     points.map((point, index) => {
       const tall = point.value > 0 ? Math.max(2, (point.value / top) * (height - 4)) : 0;
-      return s("rect", { class: ["bar", tone && `tone-${tone}`], x: index * each + each * 0.12, width: each * 0.76, y: height - 1 - tall, height: tall },
+      return s("rect", { class: ["column", tone && `tone-${tone}`], x: index * each + each * 0.12, width: each * 0.76, y: height - 1 - tall, height: tall },
         s("title", null, `${nameOf(point, axis)}: ${format(point.value)}`));
     }));
   return framed(title, drawing, points, axis, total);

@@ -68,6 +68,12 @@ export function runList({ signal, query, names = null, filters = null, empty, on
           bring(known, run.status, run);
         }
       }
+      const there = new Set(list.items().map((run) => run.id));
+      for (const id of shown.keys()) {
+        if (!there.has(id)) {
+          shown.delete(id); // the list is full: its oldest row is gone
+        }
+      }
     } catch (error) {
       if (!isAbort(error)) {
         onState("stale");

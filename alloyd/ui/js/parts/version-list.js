@@ -18,8 +18,8 @@ export function versionList({ path, workflow, signal }) {
     load: (next) => api.page(`${path}/versions`, { signal, next }),
     columns: [
       { title: "Version", lead: true, cell: (version) => h("a", { class: "name", href: `#/workflows/${encodeURIComponent(workflow.id)}?version=${version.version}` }, `Version ${version.version}`) },
-      { title: "State", cell: (version) => (version.version === workflow.published_version ? badge("latest", { tone: "good", label: "runs" }) : badge(version.status, { tone: "" })) },
-      { title: "Names", cell: (version) => h("span", { class: "row" }, version.releases.map(tag)) },
+      { title: "State", cell: (version) => (version.version === workflow.published_version ? badge("latest", { tone: "good", label: "in use" }) : badge(version.status, { tone: "" })) },
+      { title: "Names", cell: (version) => (version.releases.length ? h("span", { class: "row" }, version.releases.map(tag)) : h("span", { class: "soft" }, "none")) },
       { title: "Made", cell: (version) => time(version.created_at) },
       { title: "What to do", acts: true, cell: (version) => [
         version.version > 1 && button("Changes", { small: true, kind: "quiet", onClick: () => showChanges(path, version.version, signal) }),

@@ -5,6 +5,8 @@ import { h } from "../dom.js";
 
 const PAGE = 200;
 const NAMES_MAX = 2000;
+/** What the runs of jobs name as their workflow. */
+const JOBS = "00000000-0000-7000-8000-000000000001";
 
 /** Names by id; of an organization with very many workflows, the newest ones. */
 export async function workflowNames(signal) {
@@ -20,6 +22,9 @@ export async function workflowNames(signal) {
 
 /** A place that shows the workflow's name once `names`, a promise of the map, is there; a link where it is known. */
 export function workflowName(id, names) {
+  if (id === JOBS) {
+    return h("span", { class: "soft" }, "a job");
+  }
   const shown = h("span", { class: "workflow-name" }, "…");
   names.then((known) => {
     const name = known.get(id);
