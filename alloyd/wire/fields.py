@@ -107,6 +107,9 @@ WebhookSecret = Annotated[
 ]
 ReleaseLabel = Annotated[str, told(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,{LABEL_CHARS_MAX - 1}}}$")]
 
+# What somebody says: something besides white space, and no NUL, which ends a text in many a program.
+SAID_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
 # A name in the storage: neither a slash nor a control character, and not of dots and spaces only.
 _CHAR: Final = r"[^/\\\x00-\x1f\x7f-\x9f]"
 _NAME: Final = rf"{_CHAR}*[^./\\\s\x00-\x1f\x7f-\x9f]{_CHAR}*"

@@ -227,7 +227,7 @@ def check_new(new: NewTeammate) -> NewTeammate:
         _line(new.role, "role", ROLE_CHARS_MAX)
     if len(new.instructions) > INSTRUCTIONS_CHARS_MAX:
         raise bad_request(f"instructions: at most {INSTRUCTIONS_CHARS_MAX} characters", "instructions")
-    _no_lone_surrogates(new.instructions, "instructions")
+    _check_text(new.instructions, "instructions")
     for field in ("provider", "model", "tier"):
         _word(getattr(new, field), field)
     if new.temperature is not None and not 0 <= new.temperature <= TEMPERATURE_MAX:
@@ -253,7 +253,7 @@ def check_message(message: Message) -> None:
     """Raises ``bad_request`` naming the field, ``too_large``."""
     if not message.text.strip():
         raise bad_request("message: some text is wanted", "message")
-    _no_lone_surrogates(message.text, "message")
+    _check_text(message.text, "message")
     if message.conversation_id is not None and not is_uuid(message.conversation_id):
         raise bad_request("conversation_id: the id of a conversation is wanted", "conversation_id")
     if message.history is not None:
@@ -264,7 +264,7 @@ def check_message(message: Message) -> None:
         for index, past in enumerate(message.history):
             if past.role not in ("user", "assistant", "system"):
                 raise bad_request(f"history[{index}].role: user, assistant or system is wanted", f"history[{index}]")
-            _no_lone_surrogates(past.text, f"history[{index}].text")
+            _check_text(past.text, f"history[{index}].text")
     size = len(message.text.encode())
     size += len(msgspec.json.encode(message.context)) if message.context is not None else 0
     size += sum(len(past.text.encode()) for past in message.history or ())
@@ -284,7 +284,7 @@ def _check_tool(tool: Tool, place: str) -> None:
             raise bad_request(
                 f"{place}.description: at most {DESCRIPTION_CHARS_MAX} characters", f"{place}.description"
             )
-        _no_lone_surrogates(tool.description, f"{place}.description")
+        _check_text(tool.description, f"{place}.description")
 
 
 def _folders(given: tuple[str, ...], field: str) -> tuple[str, ...]:
@@ -304,7 +304,9 @@ def _word(text: str | None, field: str) -> None:
         _line(text, field, WORD_CHARS_MAX)
 
 
-def _no_lone_surrogates(text: str, field: str) -> None:
+def _check_text(text: str, field: str) -> None:
+    if "\0" in text:
+        raise bad_request(f"{field}: holds a NUL character", field)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ from alloyd.domain.teammates.model import MESSAGE_BYTES_MAX, Message, Outcome, R
 from alloyd.domain.teammates.service import TeammateService
 from alloyd.errors import AlloydError, Code
 from alloyd.kit.clock import rfc3339
-from alloyd.wire.fields import told
+from alloyd.wire.fields import SAID_PATTERN, told
 from alloyd.wire.idempotency import read_once
 from alloyd.wire.paging import PageLimits, PageQuery, Pager
 from alloyd.wire.prefer import APPLIED, RESPOND_ASYNC, read_wait, wants_async
@@ -29,7 +29,7 @@ _UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 class MessageBody(msgspec.Struct, frozen=True):
     """Something to say. Without ``conversation_id`` a conversation begins; ``context`` is JSON for this turn alone."""
 
-    message: Annotated[str, told(minLength=1, pattern=r"\S")]
+    message: Annotated[str, told(minLength=1, pattern=SAID_PATTERN)]
     conversation_id: Annotated[str, told(pattern=_UUID)] | None = None
     context: Any = None
 

@@ -11,7 +11,7 @@ from alloyd.domain.teammates import model
 from alloyd.domain.teammates.model import TURNS_DEFAULT, Channel, Conversation, ConversationMessage, Teammate
 from alloyd.kit.clock import rfc3339
 from alloyd.kit.text import OPTIONAL_LINE_PATTERN
-from alloyd.wire.fields import IdempotencyKey, StoragePath, line, told
+from alloyd.wire.fields import SAID_PATTERN, IdempotencyKey, StoragePath, line, told
 from alloyd.wire.paging import PageQuery
 from alloyd.wire.replies import UsageJson
 
@@ -119,7 +119,7 @@ class TeammateJson(msgspec.Struct, frozen=True, kw_only=True):
 class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
     """Something to say. Without `conversation_id` a new conversation begins; `context` is JSON for this turn alone."""
 
-    message: Annotated[str, told(minLength=1, pattern=r"\S")]
+    message: Annotated[str, told(minLength=1, pattern=SAID_PATTERN)]
     conversation_id: Annotated[str, told(pattern=UUID_PATTERN)] | None = None
     context: Any = None
     idempotency_key: IdempotencyKey | None = None

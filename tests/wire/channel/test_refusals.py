@@ -74,6 +74,7 @@ async def test_a_viewer_reads_and_does_not_talk(line: Line) -> None:
         ({}, 400, "message: "),
         ({"message": ""}, 400, "message: "),
         ({"message": " \n"}, 400, "message: "),
+        ({"message": "a\0b"}, 400, "message: holds a NUL"),
         ({"message": 7}, 400, "message: "),
         ({"message": "x", "conversation_id": "x"}, 400, "conversation_id: "),
         ({"message": "x", "conversation_id": 7}, 400, "conversation_id: "),

@@ -294,6 +294,7 @@ async def test_a_reply_as_a_stream(served: Served) -> None:
     [
         ({}, 400, "message"),
         ({"message": " \n"}, 400, "message"),
+        ({"message": "a\0b"}, 400, "message"),
         ({"message": 5}, 400, "message"),
         ({"message": "x", "conversation_id": "x"}, 400, "conversation_id"),
         ({"message": "x", "conversation_id": new_id()}, 404, "conversation"),
