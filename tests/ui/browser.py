@@ -18,7 +18,7 @@ from alloyd.principal import Role
 from tests.app import Served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DESKTOP, PHONE = (1280, 800), (375, 800)
+DESKTOP, TABLET, PHONE = (1280, 800), (900, 800), (375, 800)
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery staple"
 TIMEOUT_MS = 20_000
 # What Chromium itself says of an answer that the page expects and handles.

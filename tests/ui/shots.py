@@ -1,7 +1,8 @@
 """Takes pictures of every page, to be looked at: ``python -m tests.ui.shots DIR [PATH...]``.
 
-Each page at desktop and phone width, in light and dark, with sample data; those of PATH only, if any is named. In a
-PATH, ``{run}`` and the like stand for the ids of samples. Pages that something stands out of at the side are named.
+Each page at the width of a desktop, a tablet and a phone, in light and dark, with sample data; those of PATH only, if
+any is named. In a PATH, ``{run}`` and the like stand for the ids of samples. Pages that something stands out of at the
+side are named.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from aiohttp.test_utils import TestServer
 
 from alloyd.config import EgressConfig
 from tests.app import open_app
-from tests.ui.browser import DESKTOP, PHONE, Window, make_user, open_browser, open_window
+from tests.ui.browser import DESKTOP, PHONE, TABLET, Window, make_user, open_browser, open_window
 from tests.ui.samples import fill, paths_of, tabs_of
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -47,7 +48,7 @@ async def take(place: Path, wanted: list[str]) -> None:
             await make_user(served)
             sample = await fill(served, url)
             paths = [path.format(**sample) for path in wanted] or [*paths_of(sample), *tabs_of(sample)]
-            for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
+            for name, size in (("desktop", DESKTOP), ("tablet", TABLET), ("phone", PHONE)):
                 for scheme in ("light", "dark"):
                     async with open_window(browser, served.url, size=size, color_scheme=scheme) as window:
                         await window.page.clock.set_fixed_time(served.clock.now_ms() / 1000)
@@ -71,4 +72,6 @@ async def picture(window: Window, path: str, place: Path, variant: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     asyncio.run(take(Path(sys.argv[1]), sys.argv[2:]))

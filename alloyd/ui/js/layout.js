@@ -9,7 +9,7 @@ import { go, render } from "./router.js";
 import { may, organization, session, signOut, switchTo } from "./session.js";
 import { chooseTheme, theme } from "./themes.js";
 
-const WIDE = matchMedia("(min-width: 52.01rem)");
+const WIDE = matchMedia("(min-width: 60.01rem)");
 
 const root = document.getElementById("app");
 let drawn = null;

@@ -31,9 +31,9 @@ function organizations() {
     h("td", { class: "acts" }, each.id === here?.id ? badge("active", { label: "you act here" }) : button("Act here", { small: true, onClick: () => act(each) }))));
   const create = button("New organization", { icon: "plus", small: true, onClick: newOrganization });
   return panel({ title: "Your organizations", actions: [create], flush: rows.length > 0, body: rows.length
-    ? h("table", { class: "list folds" }, h("caption", { class: "only-heard" }, "Your organizations"),
+    ? h("div", { class: "table-wrap" }, h("table", { class: "list folds" }, h("caption", { class: "only-heard" }, "Your organizations"),
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "Name"), h("th", { scope: "col" }, "Your role"), h("th", { scope: "col", class: "end" }, h("span", { class: "only-heard" }, "What to do")))),
-      h("tbody", null, rows))
+      h("tbody", null, rows)))
     : h("p", { class: "soft" }, "None. Make one, or ask somebody for an invitation.") });
 }
 

@@ -25,7 +25,12 @@ export function dialog({ title, body, footer = [], large = false, onClose = () =
   });
   document.body.append(node);
   node.showModal();
-  node.querySelector("[autofocus], .body input:not([type=hidden]), .body select, .body textarea, footer .button")?.focus();
+  const first = node.querySelector("[autofocus], .body input:not([type=hidden]), .body select, .body textarea, footer .button");
+  first?.focus();
+  if (first instanceof HTMLTextAreaElement) {
+    first.setSelectionRange(0, 0); // or a long text shows its end
+    first.scrollTop = 0;
+  }
   return { node, closed, close: () => node.close() };
 }
 
