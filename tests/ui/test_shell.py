@@ -227,6 +227,8 @@ async def test_live_events_appear_by_themselves_and_many_stay_smooth(served: Ser
         await page.locator("summary").first.click()
         await expect(page.locator(".code")).to_contain_text('"kind": "api_key.created"')
         await window.check_accessible()
+        await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        await window.check_width()
 
 
 async def test_members_are_invited_and_given_roles(served: Served) -> None:
