@@ -137,7 +137,7 @@ def test_the_first_session_works_as_pasted(session: Session) -> None:
         else:
             printed.append(session.paste(code))
 
-    first, _started, last, more = printed
+    first, _started, last, more, teammate = printed
     assert '"path":"invoices/invoice.pdf"' in first
     assert '"mime_type":"application/pdf"' in first
     assert '"greeting":"Hello, Ada!"' in first
@@ -158,6 +158,10 @@ def test_the_first_session_works_as_pasted(session: Session) -> None:
     assert "Workflow nightly: created" in more
     assert re.search(r"^[0-9]+ rows are whole$", more, re.MULTILINE)
 
+    answers = [json.loads(line) for line in re.sub(r"\}\s*\{", "}\n{", teammate).splitlines()]
+    assert "Good morning" in answers[0]["data"]["reply"]
+    assert "Hello, Grace!" in answers[1]["choices"][0]["message"]["content"]
+
 
 def test_the_readme_has_both_terminals() -> None:
-    assert [terminal for terminal, _code in read_blocks()] == [1, 2, 1, 2, 1, 2, 2]
+    assert [terminal for terminal, _code in read_blocks()] == [1, 2, 1, 2, 1, 2, 2, 2]
