@@ -102,7 +102,7 @@ async def test_an_event_starts_what_listens_to_it(world: World) -> None:
     await world.tell("order.shipped")
     await world.tell("order.paid", {"n": 1}, subject="order-7")
     assert await world.started() == [("flow", "event", "order.paid")]
-    (run,) = await world.bench.runs.list_page(await world.bench.org(), RunFilter(), None, 10)
+    (run,) = (await world.bench.runs.list_page(await world.bench.org(), RunFilter(), None, 10)).runs
     detail = await world.bench.detail(run.id)
     event = detail.run.payload["event"]
     assert (event["subject"], event["payload"]) == ("order-7", {"n": 1})
