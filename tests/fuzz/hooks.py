@@ -56,6 +56,12 @@ UNSAYABLE = (
     (r"(POST|PUT) /(v1/end-users|20.*/users)(/.*)?", r"username", "whether a name is taken is a state"),
     (r".* /20.*", r"userId|workflowId", "an empty text counts as none: some clients can't leave one out"),
     (r"POST /20.*/run/event", r"event|data", "no pattern says which characters can be printed, or which text is JSON"),
+    (r"PUT /20.*/upgrade", r"version", "which releases there are is a state"),
+    (
+        r"(POST|PATCH) /v1/teammates(/\{id\})?",
+        r"tools\[\d+\]\.(connector|action|workflow)",
+        "which connectors and workflows there are is a state",
+    ),
     (r"GET /v1/events/ws", r"Upgrade", "the handshake is not OpenAPI's"),
 )
 

@@ -233,7 +233,7 @@ def routes(
             "workflow.write",
             "Take a workflow out of use",
             output=Deleted,
-            statuses=(404,),
+            statuses=(404, 409),
             owner=workflows.find_organization,
         ),
     ]
