@@ -49,7 +49,12 @@ async def _connect(uri: str, pragmas: tuple[str, ...]) -> ThreadConnection:
 
     connection = ThreadConnection(connector, iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001  # a hung disk must not keep a dying process alive
-    await connection
+    try:
+        await connection
+    except Exception:
+        # Its thread was told to end, and tells the loop when it has: by then the loop must not be gone.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001
+        raise
     return connection
 
 

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing, suppress
 
 import pytest
@@ -175,8 +176,10 @@ async def test_a_directory_that_can_not_be_synced_is_refused(path, monkeypatch):
 
 async def test_what_is_no_database_is_not_opened(tmp_path):
     (tmp_path / "alloyd.db").write_bytes(b"nothing of the kind" * 1000)
+    before = set(threading.enumerate())
     with pytest.raises(AlloydError, match="can't be opened: the database file is damaged"):
         await Database.open(tmp_path / "alloyd.db", ManualClock())
+    assert not [thread for thread in set(threading.enumerate()) - before if "_connection_worker" in thread.name]
 
 
 def test_a_migration_on_a_full_disk_is_refused_in_words(disk):
