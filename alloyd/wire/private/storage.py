@@ -17,9 +17,9 @@ from alloyd.wire.download import answer_download
 from alloyd.wire.fields import BelowRoot, FileName, StoragePath
 from alloyd.wire.idempotency import HEADER, read_once, read_once_of
 from alloyd.wire.multipart import FormReader
-from alloyd.wire.private.codec import error_body
 from alloyd.wire.private.upload import UploadForm, check_declared_length
 from alloyd.wire.route import ANY_TYPE, Call, Route
+from alloyd.wire.success import error_body
 
 LIST_LIMIT_MAX: Final = 1_000_000
 
