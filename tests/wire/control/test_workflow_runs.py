@@ -451,3 +451,15 @@ async def test_who_may(served: Served) -> None:
         for key, wanted in statuses.items():
             status, _envelope, _headers = await served.ask(method, path, sent, key=key)
             assert status == wanted, (method, path, key)
+
+
+async def test_a_summary_leaves_out_what_runs_hold(served: Served) -> None:
+    config = {"values": {"said": "{{ trigger.said }}"}}
+    flow = await served.publish(node("a", operation="transform", config=config))
+    run_id = (await create(served, flow, context={"said": "much"}))["id"]
+    await served.data("POST", f"{STEM}/{run_id}/start", status=202)
+    await end(served, run_id)
+    [whole] = await served.data("GET", f"{STEM}?workflow_id={flow}")
+    [slim] = await served.data("GET", f"{STEM}?workflow_id={flow}&summary=true")
+    assert (whole["context"]["said"], whole["output"]) == ("much", {"said": "much"})
+    assert slim == whole | {"context": {}, "output": None}
